@@ -1,0 +1,1 @@
+"""Ingest: offer every source's files to the lake, batch by batch."""

@@ -1,0 +1,1 @@
+"""The raw lake: immutable Parquet batches, and what holds among their rows."""

@@ -1,0 +1,50 @@
+"""The rows of an entity that hold now, as SQL over the batches' Parquet files."""
+
+from careloop.contract import Entity
+from careloop.lake.batches import Lake
+from careloop.warehouse import literal, names_of, quote
+
+
+def file_list(paths: list[str]) -> str:
+    """A DuckDB list of Parquet files."""
+    return "[" + ", ".join(literal(path) for path in paths) + "]"
+
+
+def empty(entity: Entity) -> str:
+    """The entity's relation without rows."""
+    columns = [f"null::{c.sql_type} as {quote(c.name)}" for c in entity.columns.values()]
+    return f"select {', '.join(columns)}, null::varchar as _source, null::integer as _batch limit 0"
+
+
+def versions(lake: Lake, entity: Entity) -> str:
+    """One row per key, or per key and source where sources are merged column by column."""
+    rows = lake.files(entity.name, "rows")
+    if not rows:
+        return empty(entity)
+    names = names_of([*entity.columns, "_source", "_batch"])
+    select = f"select {names} from read_parquet({file_list(rows)})"
+    dead = lake.files(entity.name, "dead")
+    if not dead:
+        return select
+    keys = names_of(entity.key)
+    return f"{select} anti join read_parquet({file_list(dead)}) as dead using (_batch, {keys})"
+
+
+def current(lake: Lake, entity: Entity) -> str:
+    """One row per key: what everything downstream reads."""
+    sources = {b.source for b in lake.active(entity.name) if b.rows_loaded}
+    if entity.merge != "columns" or len(sources) < 2:
+        return versions(lake, entity)
+    # Several sources know the same customer: of each column the latest known value holds.
+    newest = "coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch"
+    merged = [
+        f"arg_max({c}, _rank) filter (where {c} is not null) as {c}"
+        for c in map(quote, entity.columns)
+        if c not in keys.split(", ")
+    ]
+    keys = names_of(entity.key)
+    return (
+        f"select {keys}, {', '.join(merged)}, "
+        "string_agg(distinct _source, '+' order by _source) as _source, max(_batch) as _batch "
+        f"from (select *, {newest} as _rank from ({versions(lake, entity)})) group by {keys}"
+    )

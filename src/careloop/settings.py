@@ -1,0 +1,91 @@
+"""Settings of one installation: where things are, which program runs, which sources feed it.
+
+Read, in this order, from arguments, environment variables (``CARELOOP_…``) and
+``careloop.toml`` in the working directory. Secrets come from the environment only.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from careloop.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """home: everything careloop writes. program: name of a pack under ``programs``, or a
+    path to one. sources: folders with a ``source.yml`` each."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CARELOOP_", toml_file="careloop.toml", extra="forbid"
+    )
+
+    home: Path = Path("data")
+    program: str = "retail_care"
+    sources: list[Path] = Field(default_factory=list)
+    threads: int | None = Field(default=None, ge=1, description="DuckDB threads; all cores if unset")
+    memory_limit: str = "3GB"
+    keep_versions: int = Field(default=14, ge=1)
+    keep_days: int = Field(default=30, ge=1)
+    publish_parquet: bool = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def lake(self) -> Path:
+        """Immutable batches, one folder each: ``lake/<entity>/<batch>/``."""
+        return self.home / "lake"
+
+    @property
+    def build(self) -> Path:
+        """Private working files of the run under way; rebuilt by every run."""
+        return self.home / "build"
+
+    @property
+    def warehouse(self) -> Path:
+        """Private DuckDB file: raw views, program tables, staging and intermediate models."""
+        return self.build / "warehouse.duckdb"
+
+    @property
+    def marts(self) -> Path:
+        """DuckDB file the marts are built in before they are published."""
+        return self.build / "marts.duckdb"
+
+    @property
+    def published(self) -> Path:
+        """Published versions and the ``marts.duckdb`` link to the current one."""
+        return self.home / "published"
+
+    @property
+    def reports(self) -> Path:
+        """HTML reports, one folder per run."""
+        return self.home / "reports"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings with ``overrides`` (None is ignored) on top; raises SettingsError."""
+    try:
+        settings = Settings(**{k: v for k, v in overrides.items() if v is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(
+            "careloop's settings are wrong: " + "; ".join(lines),
+            "see careloop.toml and the CARELOOP_… environment variables",
+        ) from error
+    return settings.model_copy(update={"home": settings.home.resolve()})

@@ -1,0 +1,53 @@
+"""DuckDB connections with the same settings everywhere."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from careloop.settings import Settings
+
+
+def cores() -> int:
+    """Cores this process may use; more DuckDB threads than that are slower."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def connect(
+    settings: Settings, path: Path | None = None, *, read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """A connection to ``path`` (in memory if None) that spills into the home directory."""
+    spill = settings.home / "tmp"
+    spill.mkdir(parents=True, exist_ok=True)
+    return duckdb.connect(
+        str(path) if path else ":memory:",
+        read_only=read_only,
+        config={
+            "threads": settings.threads or cores(),
+            "memory_limit": settings.memory_limit,
+            "temp_directory": str(spill),
+            "TimeZone": "UTC",
+            "autoinstall_known_extensions": False,
+        },
+    )
+
+
+def quote(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """``value`` as a SQL text literal, or null."""
+    return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+
+def names_of(columns: Iterable[str], prefix: str = "") -> str:
+    """Column names as a quoted list, each with ``prefix`` (such as ``new.``)."""
+    return ", ".join(prefix + quote(column) for column in columns)
+
+
+def key_text(columns: Iterable[str]) -> str:
+    """SQL for a key as one text, its parts joined by ``/``; null if a part is."""
+    return " || '/' || ".join(f"{quote(column)}::varchar" for column in columns)
