@@ -27,6 +27,10 @@ class SourceError(CareloopError):
     exit_code = 3
 
 
+class UnreachableError(SourceError):
+    """A database doesn't answer; trying again later may help."""
+
+
 class ProgramError(CareloopError):
     """A program pack is wrong: path, value and what is allowed are named."""
 

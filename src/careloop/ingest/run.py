@@ -170,7 +170,7 @@ def _load(
     settlement = Settlement(con, lake, offer.entity, batch)
     staged = stage_quickly(con, offer, table, scratch)
     removed = settlement.separate(staged) if staged else {}
-    if staged is None or removed.keys() & {"rejected", "waiting"}:
+    if staged is None or staged.broken or removed.keys() & {"rejected", "waiting"}:
         staged = stage_fully(con, offer, table, scratch)
         removed = settlement.separate(staged)
     out = scratch / "batch"

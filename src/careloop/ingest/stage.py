@@ -44,7 +44,7 @@ def stage_quickly(
         _write(con, plan.staged_sql(offer.relation(table), full=False), target)
     except duckdb.Error:
         return None
-    return Staged(target, full=False)
+    return Staged(target, full=False, broken=table.broken)
 
 
 def stage_fully(

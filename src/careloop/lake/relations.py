@@ -37,12 +37,9 @@ def current(lake: Lake, entity: Entity) -> str:
         return versions(lake, entity)
     # Several sources know the same customer: of each column the latest known value holds.
     newest = "coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch"
-    merged = [
-        f"arg_max({c}, _rank) filter (where {c} is not null) as {c}"
-        for c in map(quote, entity.columns)
-        if c not in keys.split(", ")
-    ]
     keys = names_of(entity.key)
+    others = [quote(column) for column in entity.columns if column not in entity.key]
+    merged = [f"arg_max({c}, _rank) filter (where {c} is not null) as {c}" for c in others]
     return (
         f"select {keys}, {', '.join(merged)}, "
         "string_agg(distinct _source, '+' order by _source) as _source, max(_batch) as _batch "

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from careloop.errors import SourceError
+from careloop.errors import SourceError, UnreachableError
 from careloop.sources.files import LINE, Table
 from careloop.sources.spec import Mapping, Source
 from careloop.warehouse import literal, quote
@@ -31,20 +31,32 @@ def extract(source: Source, mapping: Mapping, scratch: Path, after: str | None) 
         )
     target = scratch / "extract.parquet"
     try:
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+        connection = dbapi.connect(url)
+    except Error as error:
+        raise UnreachableError(
+            f"source {source.name}: the database can't be reached: {_plain(error, url)}",
+            f"check that it is up and that {variable} is right",
+        ) from error
+    try:
+        with connection, connection.cursor() as cursor:
             cursor.execute(_statement(mapping, after))
             reader = cursor.fetch_record_batch()
             with pq.ParquetWriter(target, reader.schema) as writer:
                 for batch in reader:
                     writer.write_batch(batch)
     except Error as error:
-        reason = str(error).replace(url, "…").strip().splitlines()[0]
+        what = mapping.table or "the query"
         raise SourceError(
-            f"source {source.name}: the database refused {mapping.table or 'the query'}: {reason}",
+            f"source {source.name}: the database refused {what}: {_plain(error, url)}",
             f"check {variable}, and that the user may read it",
         ) from error
     relation = f"(select *, null::bigint as {LINE} from read_parquet({literal(target)}))"
     return Table(target, relation, lines=True)
+
+
+def _plain(error: Exception, url: str) -> str:
+    """The error's first line, without the address."""
+    return str(error).replace(url, "…").strip().splitlines()[0]
 
 
 def _statement(mapping: Mapping, after: str | None) -> str:

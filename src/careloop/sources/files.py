@@ -114,7 +114,7 @@ def _open_csv(path: Path, form: Format, scratch: Path) -> Table:
 
 
 def _csv_header(path: Path, form: Format) -> list[str]:
-    _refuse_binary(path)
+    _refuse_binary(path, form)
     with _text(path, form) as file:
         header = _decoding(path, form, lambda: next(csv.reader(file, delimiter=form.delimiter), None))
     if not header or not any(name.strip() for name in header):
@@ -163,7 +163,7 @@ def _careful_csv(path: Path, form: Format, scratch: Path) -> Table:
 
 
 def _open_jsonl(path: Path, form: Format, scratch: Path) -> Table:
-    _refuse_binary(path)
+    _refuse_binary(path, form)
     if form.codec != "utf-8-sig":
         return _careful_jsonl(path, form, scratch)
     with duckdb.connect() as con:
@@ -342,9 +342,10 @@ def _head(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def _refuse_binary(path: Path) -> None:
-    head = _head(path, 1 << 16)
-    if b"\x00" in head or head[:4] in (b"PK\x03\x04", b"PAR1", b"\x1f\x8b\x08\x00", b"%PDF"):
+def _refuse_binary(path: Path, form: Format) -> None:
+    head = _decoding(path, form, lambda: _head(path, 1 << 16))
+    wide = form.codec.startswith(("utf-16", "utf-32"))
+    if (b"\x00" in head and not wide) or head[:4] in (b"PK\x03\x04", b"PAR1", b"\x1f\x8b\x08\x00", b"%PDF"):
         kind = "an Excel or zip file" if head[:2] == b"PK" else "a binary file"
         raise SourceError(
             f"{path.name} is {kind}, not text",

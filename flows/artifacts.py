@@ -1,0 +1,106 @@
+"""What a run shows in the Prefect UI: progress, rows, quality, segments, links."""
+
+from pathlib import Path
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from careloop.ingest.run import Ingested
+from careloop.published import query
+from careloop.quality.results import GateResult
+from careloop.refresh import Published
+from careloop.settings import Settings
+
+SEGMENTS = """
+    select segment, title_zh, title_en, customers,
+           round(100 * actual_share, 1) as actual, round(100 * expected_share, 1) as expected
+    from rpt_segment_shares order by position
+"""
+
+
+class Progress:
+    """One progress artifact that moves on with each step."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.id: UUID = create_progress_artifact(0.0, key="progress", description="started")
+
+    def step(self, what: str) -> None:
+        self.done += 1
+        update_progress_artifact(self.id, 100.0 * min(self.done / self.total, 1), description=what)
+
+
+def rows(loaded: Ingested) -> None:
+    """Rows read, loaded and rejected per entity and source."""
+    table: dict[tuple[str, str], dict[str, object]] = {}
+    for batch in loaded.loaded:
+        row = table.setdefault(
+            (batch.entity, batch.source),
+            {"entity": batch.entity, "source": batch.source, "files": 0, "read": 0, "loaded": 0}
+            | {"replaced": 0, "rejected": 0, "waiting": 0},
+        )
+        counts = {
+            "files": 1,
+            "read": batch.rows_read,
+            "loaded": batch.rows_loaded,
+            "replaced": batch.rows_replaced,
+            "rejected": batch.rows_rejected,
+            "waiting": batch.rows_held,
+        }
+        for name, count in counts.items():
+            row[name] = int(str(row[name])) + count
+    nothing = [{"entity": "–", "note": f"nothing new; {loaded.skipped} files were known already"}]
+    create_table_artifact(
+        list(table.values()) or nothing, key="rows", description="# Rows per entity and source"
+    )
+    if loaded.refused:
+        refused = "\n".join(f"- {error.what}" for error in loaded.refused)
+        create_markdown_artifact(f"# Refused files\n\n{refused}", key="refused-files")
+
+
+def quality(gate: GateResult, report: Path) -> None:
+    """The gate's results, failures first, and a link to the page."""
+    ordered = sorted(gate.results, key=lambda r: (r.success, r.severity != "critical", r.table))
+    create_table_artifact(
+        [
+            {
+                "result": "passed" if r.success else f"FAILED ({r.severity})",
+                "table": r.table,
+                "expectation": r.expectation,
+                "failing": r.rows_failing,
+                "checked": r.rows_checked,
+            }
+            for r in ordered
+        ],
+        key=f"quality-{gate.gate}",
+        description=f"# {gate.gate.capitalize()} gate: {gate.summary}",
+    )
+    create_link_artifact(report.as_uri(), link_text=str(report), key=f"quality-page-{gate.gate}")
+
+
+def published(settings: Settings, result: Published) -> None:
+    """Customers per segment against the program's expectation, and where the marts are."""
+    version = result.file.stem.removeprefix("marts-")
+    columns, found = query(settings, SEGMENTS, version)
+    lines = [
+        "# Segments",
+        "",
+        "| segment | | customers | actual | expected |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in found:
+        segment = dict(zip(columns, row, strict=True))
+        expected = "–" if segment["expected"] is None else f"{segment['expected']:.1f} %"
+        lines.append(
+            f"| {segment['title_en']} | {segment['title_zh']} | {segment['customers']:,} "
+            f"| {segment['actual']:.1f} % | {expected} |"
+        )
+    lines += ["", f"Marts: `{result.file}`", "", f"Data quality: `{result.report}`"]
+    create_markdown_artifact("\n".join(lines), key="segments", description="Segments")

@@ -1,0 +1,115 @@
+"""The daily refresh: sources → lake → raw gate → dbt → marts gate → published marts."""
+
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed, State
+
+from careloop.clock import parse_as_of, start_of_day
+from careloop.errors import CareloopError, UnreachableError
+from careloop.home import hold
+from careloop.ingest.run import Ingested
+from careloop.quality.results import GateResult
+from careloop.refresh import Published, Refresh, program_of
+from careloop.settings import load_settings
+from careloop.transform.dbt import Node
+from flows import artifacts
+
+
+def _unreachable(_task: Any, _run: Any, state: State) -> bool:
+    return isinstance(state.result(raise_on_failure=False), UnreachableError)
+
+
+@task(retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_unreachable, cache_policy=NO_CACHE)
+def load_sources(refresh: Refresh) -> Ingested:
+    """Load what is new; a database that can't be reached is tried again."""
+    loaded = refresh.ingest(get_run_logger().info)
+    artifacts.rows(loaded)
+    loaded.raise_if_refused()
+    return loaded
+
+
+@task(cache_policy=NO_CACHE)
+def prepare_warehouse(refresh: Refresh) -> None:
+    """Start the run's private warehouse from the lake and the program pack."""
+    refresh.prepare()
+
+
+@task(cache_policy=NO_CACHE)
+def check_raw(refresh: Refresh) -> GateResult:
+    """The gate before dbt; a critical failure stops the run."""
+    return _check(refresh, refresh.raw_gate(get_run_logger().info))
+
+
+@task(cache_policy=NO_CACHE)
+def check_marts(refresh: Refresh) -> GateResult:
+    """The gate before publishing; a critical failure stops the run."""
+    return _check(refresh, refresh.marts_gate(get_run_logger().info))
+
+
+def _check(refresh: Refresh, gate: GateResult) -> GateResult:
+    artifacts.quality(gate, refresh.write_report())
+    gate.raise_if_critical()
+    return gate
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE)
+def dbt_node(name: str, node: Node) -> State:
+    """One dbt model or test, shown for as long as dbt works on it."""
+    node.wait()
+    message = f"{node.message} in {node.seconds:.2f} s"
+    return Failed(message=message) if node.failed else Completed(message=message)
+
+
+@task(cache_policy=NO_CACHE)
+def publish_marts(refresh: Refresh) -> Published:
+    """Put the marts in place; readers that are open keep their version."""
+    published = refresh.publish()
+    artifacts.published(refresh.settings, published)
+    return published
+
+
+@flow(name="refresh", flow_run_name="refresh {as_of}", log_prints=True)
+def refresh(as_of: str | None = None, program: str | None = None) -> State:
+    """Refresh the marts.
+
+    as_of: day or time the run looks from, in the program's zone; by default the start of the
+    day this run was scheduled for. program: pack by name or path; by default the settings'.
+    """
+    try:
+        return _refresh(as_of, program)
+    except CareloopError as error:
+        get_run_logger().error(str(error))
+        return Failed(message=error.what)
+
+
+def _refresh(as_of: str | None, program: str | None) -> State:
+    settings = load_settings(program=program)
+    pack = program_of(settings)
+    scheduled = runtime.flow_run.scheduled_start_time
+    moment = parse_as_of(as_of, pack.zone) if as_of else start_of_day(pack.zone, scheduled)
+    steps = Refresh(settings, pack, moment)
+    progress = artifacts.Progress(total=6)
+    with hold(settings):
+        loaded = load_sources(steps)
+        progress.step("sources loaded")
+        prepare_warehouse(steps)
+        check_raw(steps)
+        progress.step("raw data checked")
+        build = steps.build()
+        for node in build:
+            dbt_node(f"{node.kind} {node.name}", node, return_state=True)
+        build.raise_if_failed()
+        progress.step("marts built")
+        check_marts(steps)
+        progress.step("marts checked")
+        published = publish_marts(steps)
+        progress.step("published")
+    rows = sum(batch.rows_loaded for batch in loaded.loaded)
+    state = "published" if published.current else "replayed"
+    return Completed(message=f"{state} {pack.name} as of {moment:%Y-%m-%d %H:%M}, {rows:,} new rows")
+
+
+if __name__ == "__main__":
+    refresh()

@@ -1,0 +1,47 @@
+"""The `careloop` command: assembles its commands and prints expected failures plainly."""
+
+import importlib
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from careloop import __version__
+from careloop.errors import CareloopError
+
+COMMANDS = ("run", "source", "contract", "program", "sample", "quality", "marts", "prefect")
+
+app = typer.Typer(
+    name="careloop",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Customer care from CRM data. Start with: careloop sample data/crm, then careloop run.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version."),
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+for _name in COMMANDS:
+    importlib.import_module(f"careloop.cli.{_name}").register(app)
+
+
+def main() -> None:
+    """Run the command line; a CareloopError ends it with its message and exit code."""
+    os.environ.setdefault("TERMINAL_WIDTH", "100")
+    try:
+        app()
+    except CareloopError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[bold red]error[/]: {str(error).replace('[', chr(92) + '[')}"
+        )
+        sys.exit(error.exit_code)

@@ -1,0 +1,26 @@
+"""The one clock. Everything else receives ``as_of``; only this module reads the time of day."""
+
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from careloop.errors import SettingsError
+
+
+def start_of_day(zone: str, moment: datetime | None = None) -> datetime:
+    """Midnight, in ``zone``, of the day ``moment`` falls on; of today if None."""
+    local = (moment or datetime.now(ZoneInfo(zone))).astimezone(ZoneInfo(zone))
+    return datetime.combine(local.date(), time(), ZoneInfo(zone))
+
+
+def parse_as_of(text: str | None, zone: str) -> datetime:
+    """``2026-11-22`` or ``2026-11-22T08:00`` as a time in ``zone``; None is today's start."""
+    if not text:
+        return start_of_day(zone)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"as_of {text!r} is no date", "write it like 2026-11-22 or 2026-11-22T08:00"
+        ) from error
+    info = ZoneInfo(zone)
+    return moment.astimezone(info) if moment.tzinfo else moment.replace(tzinfo=info)

@@ -1,0 +1,337 @@
+"""The part of a pack about what is done for customers: churn alerts, tags, channel preference,
+calibration, offers, care moments."""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from careloop.program.base import (
+    Channel,
+    Closed,
+    Duration,
+    Id,
+    Level,
+    Mistake,
+    PositiveInt,
+    Purpose,
+    Role,
+    Share,
+    Text,
+    refuse,
+    rough_days,
+)
+from careloop.program.conditions import Condition
+from careloop.program.measures import MEASURES
+
+Window = Literal["short", "medium", "long"]
+
+
+class Signal(Closed):
+    """A sign of churn: a condition, or a change against the customer's own baseline."""
+
+    id: Id = Field(description="Name in tables.")
+    title: Text = Field(description="Name people read.")
+    when: Condition | None = Field(None, description="The sign is this condition.")
+    change: Literal["drop", "surge"] | None = Field(
+        None, description="The sign is a daily rate falling or rising against the baseline."
+    )
+    count: Literal["orders", "interactions", "logins", "tickets", "complaints"] | None = Field(
+        None, description="What is counted for a change."
+    )
+    window: Window | None = Field(None, description="Recent window of a change.")
+    baseline: Window | None = Field(None, description="Longer window that is the baseline.")
+    by: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Least change as a share of the baseline: 0.5 is half, 1 is double."
+    )
+    min_baseline: PositiveInt | None = Field(
+        None, description="Fewest counts in the baseline; below, the change says nothing."
+    )
+    points: Annotated[int, Field(ge=1, le=100)] = Field(description="Points it adds to the alert.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        parts = ("count", "window", "baseline", "by", "min_baseline")
+        if (self.when is None) == (self.change is None):
+            refuse([Mistake((), self.id, "needs either `when` or `change`", ("when", "change"))])
+        if self.when is not None:
+            refuse(
+                [
+                    Mistake((p,), getattr(self, p), "only fits a signal with `change`")
+                    for p in parts
+                    if getattr(self, p) is not None
+                ]
+            )
+            return self
+        refuse(
+            [
+                Mistake((p,), None, "is needed for a signal with `change`")
+                for p in parts
+                if getattr(self, p) is None
+            ]
+        )
+        mistakes = []
+        order = ("short", "medium", "long")
+        if order.index(self.baseline) <= order.index(self.window):
+            mistakes.append(
+                Mistake(
+                    ("baseline",),
+                    self.baseline,
+                    "must be longer than window",
+                    order[order.index(self.window) + 1 :],
+                )
+            )
+        for key in ("window", "baseline"):
+            known = tuple(w for w in order if f"{self.count}_{w}" in MEASURES)
+            if getattr(self, key) not in known:
+                mistakes.append(
+                    Mistake(
+                        (key,),
+                        getattr(self, key),
+                        f"is not a window {self.count} are counted in",
+                        known,
+                    )
+                )
+        if self.change == "drop" and self.by > 1:
+            mistakes.append(Mistake(("by",), self.by, "must be at most 1 for a drop"))
+        refuse(mistakes)
+        return self
+
+
+class AlertLevel(Closed):
+    """What happens from so many points on."""
+
+    level: Level = Field(description="Name of the level.")
+    min_points: PositiveInt = Field(description="Fewest points of signals.")
+    action: Literal["care_message", "win_back_plan"] = Field(
+        description="care_message is sent by the system; a win_back_plan is made by a person."
+    )
+    owner: Role = Field(description="Who acts.")
+    notify: Role | None = Field(None, description="Who is told.")
+    act_within: Duration = Field(description="Time to act from the alert.")
+    offer: Id | None = Field(None, description="Offer that may be made.")
+
+
+class WinBackTest(Closed):
+    """Randomised test of win-back, by which the accuracy of the levels is judged."""
+
+    control_share: Share = Field(description="Share of alerted customers left alone.")
+    evaluate_every: Duration = Field(description="How often the result is evaluated.")
+    measured_after: Duration = Field(description="When a return counts as won back.")
+
+
+class Churn(Closed):
+    """Churn alerts."""
+
+    signals: list[Signal] = Field(description="Signs of churn, each with points.")
+    levels: Annotated[list[AlertLevel], Field(min_length=1)] = Field(
+        description="Alert levels, from the lowest points up."
+    )
+    order_by: Literal["value", "points"] = Field(description="Which alerts come first.")
+    test: WinBackTest | None = Field(None, description="Randomised test of win-back.")
+
+    @model_validator(mode="after")
+    def _growing(self) -> Self:
+        points = [level.min_points for level in self.levels]
+        if points != sorted(set(points)):
+            refuse([Mistake(("levels",), points, "min_points must grow from level to level")])
+        return self
+
+
+class Tag(Closed):
+    """A tag: from a column, by a condition, or computed."""
+
+    id: Id = Field(description="Name in tables.")
+    title: Text = Field(description="Name people read.")
+    group: Literal["person", "value", "stage", "need", "behaviour"] = Field(
+        description="What the tag is about."
+    )
+    kind: Literal["static", "dynamic"] = Field(
+        description="static changes with the record, dynamic with behaviour."
+    )
+    column: str | None = Field(None, description="Column it is copied from, e.g. customers.region.")
+    when: Condition | None = Field(None, description="Condition for having it.")
+    computed: (
+        Literal[
+            "age_band",
+            "spending_power",
+            "favourite_category",
+            "interaction_frequency",
+            "after_sale_demand",
+            "likely_need",
+            "preferred_channel",
+        ]
+        | None
+    ) = Field(None, description="Figure it is computed from.")
+    refresh_days: PositiveInt | None = Field(
+        None, description="Oldest a dynamic tag may be, in days."
+    )
+    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="Weight in need scores.")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        rules = [r for r in ("column", "when", "computed") if getattr(self, r) is not None]
+        mistakes = []
+        if len(rules) != 1:
+            mistakes.append(
+                Mistake(
+                    (),
+                    rules or None,
+                    "needs exactly one of these keys",
+                    ("column", "when", "computed"),
+                )
+            )
+        if (self.kind == "dynamic") != (self.refresh_days is not None):
+            mistakes.append(
+                Mistake(
+                    ("refresh_days",),
+                    self.refresh_days,
+                    "is needed for a dynamic tag, and only there",
+                )
+            )
+        refuse(mistakes)
+        return self
+
+
+class Tags(Closed):
+    """Tags of customers."""
+
+    completeness_target: Share = Field(description="Share of expected tags to be filled.")
+    max_refresh_days: PositiveInt = Field(description="Longest refresh of a dynamic tag, in days.")
+    revise_every: Duration = Field(description="How often tag weights are revised.")
+    definitions: list[Tag] = Field(description="The tags.")
+
+    @model_validator(mode="after")
+    def _fresh(self) -> Self:
+        refuse(
+            [
+                Mistake(
+                    ("definitions", i, "refresh_days"),
+                    tag.refresh_days,
+                    f"is longer than max_refresh_days ({self.max_refresh_days})",
+                )
+                for i, tag in enumerate(self.definitions)
+                if tag.refresh_days and tag.refresh_days > self.max_refresh_days
+            ]
+        )
+        return self
+
+
+class ChannelPreference(Closed):
+    """How a customer's preferred channel is found."""
+
+    fallback: Annotated[list[Channel], Field(min_length=1)] = Field(
+        description="Channels in the order tried when no preference is known."
+    )
+    window_days: PositiveInt = Field(description="Days of behaviour looked at.")
+    min_events: PositiveInt = Field(description="Fewest events before behaviour counts.")
+    weights: dict[Id, Annotated[float, Field(gt=0)]] = Field(
+        description="Weight of each kind of interaction, e.g. reply: 3."
+    )
+    fit_target: Share = Field(description="Share of contacts to be on the preferred channel.")
+
+
+class Calibration(Closed):
+    """The regular review of thresholds, tiers and resources."""
+
+    every: Duration = Field(description="How often.")
+    max_threshold_change: Share = Field(
+        description="Largest change of a threshold proposed at once, as a share."
+    )
+    recluster: bool = Field(description="Propose new segments by clustering.")
+    clusters: Annotated[int, Field(ge=2, le=12)] = Field(description="Clusters tried at most.")
+    share_tolerance: Share = Field(
+        description="Difference of actual and expected segment share that is explained."
+    )
+
+
+class Offer(Closed):
+    """A benefit a care rule may give."""
+
+    id: Id = Field(description="Name in rules.")
+    title: Text = Field(description="Name people read.")
+    kind: Literal["discount_share", "amount", "gift", "points", "service"] = Field(
+        description="What is given."
+    )
+    value: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Share of the price (0.2 is 20 % off), amount or points."
+    )
+    min_spend: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Least spend for it, in the program's currency."
+    )
+    valid: Duration = Field(description="How long it can be used.")
+    segments: list[Id] = Field(default=[], description="Segments it is for; all if empty.")
+    stages: list[Id] = Field(default=[], description="Stages it is for; all if empty.")
+    starts_on: date | None = Field(None, description="First day of a limited offer.")
+
+    @model_validator(mode="after")
+    def _value(self) -> Self:
+        mistakes = []
+        if (self.value is None) != (self.kind in ("gift", "service")):
+            mistakes.append(
+                Mistake(("value",), self.value, "is needed unless the kind is gift or service")
+            )
+        elif self.kind == "discount_share" and self.value > 1:
+            mistakes.append(Mistake(("value",), self.value, "must be a share: 0.2 is 20 % off"))
+        refuse(mistakes)
+        return self
+
+
+class Moment(Closed):
+    """A care moment: what is due to a customer how long after which event."""
+
+    id: Id = Field(description="Name in rules.")
+    title: Text = Field(description="Name people read.")
+    phase: Literal["pre_sale", "in_sale", "after_sale", "long_term"] = Field(
+        description="Part of the customer journey."
+    )
+    purpose: Purpose = Field(description="What for.")
+    event: Literal[
+        "registered",
+        "first_deal",
+        "order_paid",
+        "order_preparing",
+        "order_shipped",
+        "delivered",
+        "delivery_late",
+        "order_completed",
+        "ticket_solved",
+        "cart_abandoned",
+        "no_purchase",
+        "no_interaction",
+        "birthday",
+        "registration_anniversary",
+        "first_purchase_anniversary",
+        "membership_anniversary",
+        "company_anniversary",
+        "cooperation_anniversary",
+        "occasion",
+        "complaints_repeated",
+        "feature_update",
+        "replacement_due",
+        "interest_matched",
+    ] = Field(description="What it follows.")
+    after: Duration | None = Field(
+        None, description="Earliest after the event; at once if left out."
+    )
+    until: Duration | None = Field(None, description="Latest after the event.")
+    occasion: Id | None = Field(None, description="The occasion, where the event is one.")
+    segments: list[Id] = Field(default=[], description="Segments it is for; all if empty.")
+    stages: list[Id] = Field(default=[], description="Stages it is for; all if empty.")
+    channels: list[Channel] = Field(description="Channels in order of preference.")
+    who: Role = Field(description="Who does it.")
+    offer: Id | None = Field(None, description="Offer that goes with it.")
+
+    @model_validator(mode="after")
+    def _window(self) -> Self:
+        mistakes = []
+        if self.after and self.until and rough_days(self.until) < rough_days(self.after):
+            mistakes.append(Mistake(("until",), self.until, f"is before `after` ({self.after})"))
+        if (self.event == "occasion") != (self.occasion is not None):
+            mistakes.append(
+                Mistake(
+                    ("occasion",), self.occasion, "is needed for the event occasion, and only there"
+                )
+            )
+        refuse(mistakes)
+        return self

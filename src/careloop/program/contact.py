@@ -1,0 +1,231 @@
+"""The part of a pack about contact: cadences, caps, quiet hours, holdout, consent, loyalty."""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from careloop.program.base import (
+    Channel,
+    Closed,
+    Duration,
+    Id,
+    Mistake,
+    PositiveInt,
+    Purpose,
+    Role,
+    Text,
+    TimeOfDay,
+    refuse,
+    rough_days,
+)
+
+
+class Cadence(Closed):
+    """How often someone is contacted, at the least."""
+
+    id: Id = Field(description="Name in tables and rules.")
+    title: Text = Field(description="Name people read.")
+    segments: list[Id] = Field(default=[], description="Segments it is for; all if empty.")
+    stages: list[Id] = Field(default=[], description="Stages it is for; all if empty.")
+    every: Duration = Field(description="Once in this time.")
+    latest: Duration | None = Field(
+        None, description="Longest without contact that is still all right; `every` if left out."
+    )
+    depth: Literal[
+        "in_depth",
+        "structured",
+        "standard_content",
+        "useful_content",
+        "tip",
+        "survey",
+        "interview",
+        "invitation",
+        "visit",
+    ] = Field(description="Kind of contact.")
+    who: Role = Field(description="Who does it.")
+    channels: list[Channel] = Field(description="Channels in order of preference.")
+    purpose: Purpose = Field(description="What it is for.")
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.latest and rough_days(self.latest) < rough_days(self.every):
+            refuse([Mistake(("latest",), self.latest, f"is shorter than every ({self.every})")])
+        return self
+
+
+class Cap(Closed):
+    """At most so many messages in a time; all caps hold together."""
+
+    id: Id = Field(description="Name in decisions.")
+    most: PositiveInt = Field(description="Messages at most …")
+    per: Duration = Field(description="… in this time; a day is a day in the program's zone.")
+    purposes: list[Purpose] = Field(default=[], description="Purposes counted; all if empty.")
+    channels: list[Channel] = Field(default=[], description="Channels counted; all if empty.")
+    groups: list[Id] = Field(default=[], description="Cap groups of rules; all if empty.")
+
+
+class Caps(Closed):
+    """Limits of contact."""
+
+    exempt_purposes: list[Purpose] = Field(description="Neither blocked nor counted.")
+    limits: list[Cap] = Field(description="The caps.")
+
+
+class QuietHours(Closed):
+    """Times without messages, in the program's zone."""
+
+    starts: TimeOfDay = Field(description="First minute of quiet.")
+    ends: TimeOfDay = Field(description="First minute after it; may be on the next day.")
+    channels: list[Channel] = Field(default=[], description="Channels; all if empty.")
+    exempt_purposes: list[Purpose] = Field(default=[], description="Purposes sent all the same.")
+    action: Literal["hold", "drop"] = Field(description="Wait for the end, or drop.")
+    working_days_only: list[Channel] = Field(
+        default=[], description="Channels used on working days only."
+    )
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.starts == self.ends:
+            refuse([Mistake(("ends",), self.ends, "must differ from starts")])
+        return self
+
+
+class Holdout(Closed):
+    """Customers left alone at random, to measure what care achieves."""
+
+    share: Annotated[float, Field(ge=0, le=0.5)] = Field(description="Share of customers.")
+    salt: Id = Field(description="Changes who is drawn; keep it to keep the groups.")
+    exempt_purposes: list[Purpose] = Field(description="Purposes sent to everyone.")
+
+
+class Consent(Closed):
+    """Whether a purpose needs a yes (opt_in) or only the absence of a no (opt_out)."""
+
+    service: Literal["opt_in", "opt_out"] = Field(description="Messages about orders and tickets.")
+    care: Literal["opt_in", "opt_out"] = Field(description="Greetings, guides, follow-ups.")
+    marketing: Literal["opt_in", "opt_out"] = Field(description="Offers and recommendations.")
+    survey: Literal["opt_in", "opt_out"] = Field(description="Questionnaires and interviews.")
+    complaint_mutes: list[Purpose] = Field(
+        description="Purposes withheld while a complaint is open."
+    )
+
+
+class Tier(Closed):
+    """A loyalty tier, reached by any of its limits."""
+
+    id: Id = Field(description="Name in tables; the value of customers.member_tier.")
+    title: Text = Field(description="Name people read.")
+    min_spend: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Spend in the window, in the program's currency."
+    )
+    min_interactions: PositiveInt | None = Field(None, description="Interactions in the window.")
+    points_factor: Annotated[float, Field(ge=1)] = Field(1.0, description="Points are times this.")
+    gets: list[Text] = Field(description="Benefits.")
+
+
+class Earning(Closed):
+    """Points for something."""
+
+    reason: Literal["purchase", "check_in", "interaction", "survey", "referral"] = Field(
+        description="What for."
+    )
+    points: Annotated[float, Field(gt=0)] = Field(
+        description="Points per unit of currency (purchase) or per time."
+    )
+    most_per_day: PositiveInt | None = Field(None, description="Times a day at most.")
+
+
+class PointsCampaign(Closed):
+    """More points for a limited time."""
+
+    id: Id = Field(description="Name in tables.")
+    factor: Annotated[float, Field(gt=1)] = Field(description="Points are times this.")
+    reasons: list[Literal["purchase", "check_in", "interaction", "survey", "referral"]] = Field(
+        default=[], description="For what; everything if empty."
+    )
+    occasion: Id | None = Field(None, description="Around this occasion …")
+    days_before: Annotated[int, Field(ge=0, le=60)] = Field(0, description="… from days before …")
+    days_after: Annotated[int, Field(ge=0, le=60)] = Field(0, description="… to days after.")
+    first_day: date | None = Field(None, description="Or from this day …")
+    last_day: date | None = Field(None, description="… to this day.")
+
+    @model_validator(mode="after")
+    def _when(self) -> Self:
+        dated = self.first_day is not None and self.last_day is not None
+        if dated == (self.occasion is not None):
+            refuse(
+                [
+                    Mistake(
+                        (),
+                        self.id,
+                        "needs either an occasion or first_day and last_day",
+                        ("occasion", "first_day and last_day"),
+                    )
+                ]
+            )
+        if dated and self.last_day < self.first_day:
+            refuse([Mistake(("last_day",), str(self.last_day), "is before first_day")])
+        return self
+
+
+class Points(Closed):
+    """Points and what they are worth."""
+
+    earn: list[Earning] = Field(description="What earns points.")
+    value: Annotated[float, Field(gt=0)] = Field(
+        description="Worth of a point when redeemed, in the program's currency."
+    )
+    min_redeem: PositiveInt = Field(description="Fewest points redeemed at once.")
+    expire_after: Duration = Field(description="When unused points expire.")
+    campaigns: list[PointsCampaign] = Field(default=[], description="Limited-time extra points.")
+
+
+class ReferralStep(Closed):
+    """Reward from so many successful referrals on."""
+
+    from_count: PositiveInt = Field(description="From this referral on.")
+    reward_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Share of the referred customer's first order."
+    )
+
+
+class Referrals(Closed):
+    """Reward of referrals."""
+
+    steps: Annotated[list[ReferralStep], Field(min_length=1)] = Field(description="The steps.")
+    between: Literal["step", "linear"] = Field(
+        description="Between two steps: the lower one (step) or growing evenly (linear)."
+    )
+
+    @model_validator(mode="after")
+    def _growing(self) -> Self:
+        counts = [step.from_count for step in self.steps]
+        if counts[0] != 1 or counts != sorted(set(counts)):
+            refuse([Mistake(("steps",), counts, "from_count must begin at 1 and grow")])
+        return self
+
+
+class Loyalty(Closed):
+    """Membership tiers, points and referrals."""
+
+    window: Literal["total", "medium", "long"] = Field(
+        description="Window of spend and interactions."
+    )
+    tiers: list[Tier] = Field(description="Tiers, the lowest first.")
+    points: Points | None = Field(None, description="Points; none if left out.")
+    referrals: Referrals | None = Field(None, description="Referral rewards; none if left out.")
+    keep_for: Duration = Field(description="How long a tier is kept once reached.")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        mistakes = [
+            Mistake(("tiers", i), tier.id, "needs min_spend or min_interactions")
+            for i, tier in enumerate(self.tiers)
+            if tier.min_spend is None and tier.min_interactions is None
+        ]
+        spends = [tier.min_spend for tier in self.tiers if tier.min_spend is not None]
+        if spends != sorted(set(spends)):
+            mistakes.append(Mistake(("tiers",), spends, "min_spend must grow from tier to tier"))
+        refuse(mistakes)
+        return self

@@ -1,0 +1,254 @@
+"""Finding, reading, checking and copying packs."""
+
+import difflib
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from careloop.errors import ProgramError
+from careloop.program.model import Program
+from careloop.program.yaml_lines import Document, read_yaml
+from careloop.settings import PROJECT_ROOT
+
+FILE = "program.yml"
+# Time zones and countries would fill the screen.
+_SHOWN = 80
+# Other files of a pack that change what it does.
+_MEANINGFUL = ("rules.yml", "messages/**/*")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong. path: like ``segments[1].when.all[0].measure``; line: in the file."""
+
+    path: str
+    value: Any
+    message: str
+    allowed: tuple[str, ...] = ()
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        text = f"{where}{self.path or 'the file'}: {_shown(self.value)}{self.message}"
+        if close := difflib.get_close_matches(str(self.value), self.allowed, n=1, cutoff=0.6):
+            text += f"; did you mean {close[0]}?"
+        if self.allowed:
+            text += "\n      allowed: " + ", ".join(self.allowed[:_SHOWN])
+            if len(self.allowed) > _SHOWN:
+                text += f" … ({len(self.allowed)} in all)"
+        return text
+
+
+class InvalidProgram(ProgramError):
+    """A pack with problems, all of them listed."""
+
+    def __init__(self, file: Path, problems: list[Problem]) -> None:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        super().__init__(
+            f"{_short(file)} has {count}:{lines}",
+            "correct the file; docs/program-packs.md describes every key",
+        )
+        self.problems = problems
+
+
+def default_programs_dir() -> Path:
+    """``programs`` in the working directory, else the ones that come with careloop."""
+    local = Path("programs")
+    return local if local.is_dir() else PROJECT_ROOT / "programs"
+
+
+def program_names(programs_dir: Path | None = None) -> list[str]:
+    """Names of the packs in a folder, sorted."""
+    folder = programs_dir or default_programs_dir()
+    return sorted(file.parent.name for file in folder.glob(f"*/{FILE}"))
+
+
+def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> Program:
+    """The pack of that name, folder or file; raises ProgramError naming every problem."""
+    file = find_program(name_or_path, programs_dir)
+    try:
+        document = read_yaml(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProgramError(
+            f"{_short(file)} is not readable YAML: {' '.join(str(error).split())}",
+            "check indentation, quotes and that it is saved as UTF-8",
+        ) from error
+    problems = [
+        Problem(_path(path), None, "is written twice; keep one", (), line)
+        for path, line in document.twice
+    ]
+    program = None
+    try:
+        program = Program.model_validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        problems += [_problem(e, document) for e in error.errors(include_url=False)]
+    by_name = file.parent.parent == (programs_dir or default_programs_dir())
+    if program and not problems and by_name and program.name != file.parent.name:
+        problems.append(
+            Problem(
+                "name",
+                program.name,
+                "must be the name of the pack's folder",
+                (file.parent.name,),
+                document.line_of(("name",)),
+            )
+        )
+    if problems or program is None:
+        raise InvalidProgram(file, sorted(problems, key=lambda p: (p.line or 0, p.path)))
+    program._hash = pack_hash(program, file.parent)
+    program._folder = file.parent
+    return program
+
+
+def find_program(name_or_path: str | Path, programs_dir: Path | None = None) -> Path:
+    """The pack's file; a bare name is looked for among the packs, anything else is a path."""
+    folder = programs_dir or default_programs_dir()
+    path = Path(name_or_path)
+    if len(path.parts) == 1 and (folder / path / FILE).is_file():
+        return folder / path / FILE
+    for candidate in (path / FILE, path):
+        if candidate.is_file():
+            return candidate
+    names = program_names(folder)
+    close = difflib.get_close_matches(str(name_or_path), names, n=1)
+    raise ProgramError(
+        f"there is no program pack {str(name_or_path)!r}"
+        + (f"; did you mean {close[0]}?" if close else ""),
+        f"packs in {_short(folder)}: {', '.join(names) or 'none'}; or give the path of a folder"
+        f" with a {FILE}",
+    )
+
+
+def pack_hash(program: Program, folder: Path) -> str:
+    """12 hex digits over the checked pack, its rules and its messages. Comments, order of keys
+    and layout of program.yml don't count."""
+    data = program.model_dump(mode="json", by_alias=True)
+    digest = hashlib.sha256(
+        json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    )
+    for pattern in _MEANINGFUL:
+        for file in sorted(f for f in folder.glob(pattern) if f.is_file()):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"\n{file.relative_to(folder).as_posix()} {content}".encode())
+    return digest.hexdigest()[:12]
+
+
+def copy_program(source: str | Path, target: str, programs_dir: Path | None = None) -> Path:
+    """Copies a pack under a new name and returns its folder; raises ProgramError."""
+    folder = programs_dir or default_programs_dir()
+    origin = find_program(source, folder).parent
+    destination = folder / target
+    if not re.match(r"^[a-z0-9][a-z0-9_]{0,59}$", target):
+        raise ProgramError(
+            f"{target!r} cannot be the name of a pack",
+            "use small letters, digits and _, e.g. my_shop",
+        )
+    if destination.exists():
+        raise ProgramError(f"{_short(destination)} is there already", "choose another name")
+    shutil.copytree(origin, destination)
+    file = destination / FILE
+    text, count = re.subn(r"(?m)^name:.*$", f"name: {target}", file.read_text("utf-8"), count=1)
+    if count == 0:
+        shutil.rmtree(destination)
+        raise ProgramError(f"{_short(origin / FILE)} has no line `name:` to change")
+    file.write_text(text, "utf-8")
+    return destination
+
+
+def _problem(error: dict[str, Any], document: Document) -> Problem:
+    loc = _real_loc(error["loc"], document)
+    kind, context = error["type"], error.get("ctx", {})
+    value, allowed = error["input"], tuple(context.get("allowed", ()))
+    message = error["msg"]
+    if kind == "extra_forbidden":
+        parent = _model_at(loc[:-1])
+        allowed = tuple(i.alias or f for f, i in parent.model_fields.items()) if parent else ()
+        value, message = loc[-1], "is not a key here"
+    elif kind == "missing":
+        value, message = None, f"is missing. {_description(loc)}".strip()
+    elif kind == "literal_error":
+        allowed = tuple(re.findall(r"'([^']*)'|(-?\d+)(?=,| or |$)", context["expected"]))
+        allowed = tuple(a or b for a, b in allowed)
+        message = "is not allowed"
+    elif kind != "pack":
+        message = message.replace("Input should be a valid ", "must be a ")
+        message = message.replace("Input should ", "must ").replace("String should ", "must ")
+        message = message.replace("List should ", "must ").replace(
+            "must be a integer", "must be a whole number"
+        )
+        if kind.startswith(("date", "list", "dict", "model")) or kind.endswith("_type"):
+            message += f". {_description(loc)}"
+    return Problem(_path(loc), value, message, allowed, document.line_of(loc))
+
+
+def _real_loc(loc: tuple[str | int, ...], document: Document) -> tuple[str | int, ...]:
+    """Without what pydantic adds for a branch of a union or a dictionary's key."""
+    result: list[str | int] = []
+    data = document.data
+    for i, part in enumerate(loc):
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
+            data = data[part]
+        elif i < len(loc) - 1 or not isinstance(data, dict | list) or part == "[key]":
+            continue
+        result.append(part)
+    return tuple(result)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for arg in get_args(annotation) for model in _models(arg)]
+
+
+def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model that checks what stands at ``loc``."""
+    model: type[BaseModel] | None = Program
+    for part in loc:
+        if isinstance(part, int) or model is None:
+            continue
+        field = _field(model, part)
+        found = _models(field.annotation) if field else []
+        model = found[0] if found else None
+    return model
+
+
+def _field(model: type[BaseModel], key: str) -> Any:
+    return next((i for f, i in model.model_fields.items() if (i.alias or f) == key), None)
+
+
+def _description(loc: tuple[str | int, ...]) -> str:
+    keys = [part for part in loc if isinstance(part, str)]
+    if not keys:
+        return ""
+    parent = _model_at(loc[: len(loc) - 1 - loc[::-1].index(keys[-1])])
+    field = _field(parent, keys[-1]) if parent else None
+    return field.description or "" if field else ""
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
+    return text.removeprefix(".")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return (text if len(text) <= 120 else text[:117] + "…") + " "
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,107 @@
+"""Publish: put a finished version in place atomically, and remove old ones."""
+
+import os
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from careloop.contract import entities
+from careloop.published import LINK, current_version, versions
+from careloop.run_info import RunInfo
+from careloop.settings import Settings
+from careloop.warehouse import connect, literal, quote
+
+
+def write_meta(settings: Settings, run: RunInfo) -> None:
+    """Tables ``meta_run`` (one row) and ``meta_freshness`` (one row per entity and run)."""
+    con = connect(settings, settings.marts)
+    try:
+        con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
+        con.execute("create or replace table meta_run as from warehouse.run.context")
+        counts = " union all ".join(
+            f"select {literal(name)} as entity, count(*) as row_count from warehouse.raw.{name}"
+            for name in entities()
+        )
+        con.execute(
+            "create or replace table meta_freshness as "
+            "select entity, as_of, row_count, latest_event_at "
+            "from warehouse.run.previous_freshness union all "
+            f"select entity, timestamp {literal(run.as_of_local)}, row_count, latest_event_at "
+            f"from ({counts}) left join (select entity, max(max_event_at) as latest_event_at "
+            "from warehouse.run.batches group by entity) using (entity) order by as_of, entity"
+        )
+        con.execute("detach warehouse")
+        con.execute("checkpoint")
+    finally:
+        con.close()
+
+
+def publish(settings: Settings, run: RunInfo) -> tuple[Path, bool]:
+    """Move the built marts into place; returns the file and whether it became the current one.
+
+    A replay of a day before the current version's is kept as a version of its own and the
+    link stays where it is.
+    """
+    settings.published.mkdir(parents=True, exist_ok=True)
+    target = settings.published / f"marts-{run.version}.duckdb"
+    before = current_version(settings)
+    newest = before is None or _as_of(before) <= run.as_of_local
+    if settings.publish_parquet:
+        _write_parquet(settings, run)
+    _sync(settings.marts)
+    os.replace(settings.marts, target)
+    if newest:
+        _point(settings.published / LINK, target.name)
+        if settings.publish_parquet:
+            _point(settings.published / "parquet" / "current", run.version)
+    _sync(settings.published)
+    _prune(settings, run)
+    return target, newest
+
+
+def _as_of(version: Path) -> datetime:
+    with duckdb.connect(str(version), read_only=True) as con:
+        return con.execute("select as_of_local from meta_run").fetchall()[0][0]
+
+
+def _point(link: Path, name: str) -> None:
+    new = link.with_name(f".{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(name)
+    os.replace(new, link)
+
+
+def _write_parquet(settings: Settings, run: RunInfo) -> None:
+    folder = settings.published / "parquet" / run.version
+    partial = folder.with_name(f".{run.version}.new")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with connect(settings, settings.marts, read_only=True) as con:
+        for (table,) in con.execute("select table_name from duckdb_tables()").fetchall():
+            path = partial / f"{table}.parquet"
+            con.execute(f"copy {quote(table)} to {literal(path)} (format parquet, compression zstd)")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+
+
+def _prune(settings: Settings, run: RunInfo) -> None:
+    """Keep at most ``keep_versions``, none older than ``keep_days``, and always the current."""
+    current = current_version(settings)
+    oldest = f"{run.as_of_local - timedelta(days=settings.keep_days):%Y%m%dT%H%M}"
+    names = versions(settings)
+    for position, name in enumerate(reversed(names)):
+        path = settings.published / f"marts-{name}.duckdb"
+        expendable = position >= settings.keep_versions or name < oldest
+        if expendable and path != current and name != run.version:
+            path.unlink()
+            shutil.rmtree(settings.published / "parquet" / name, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

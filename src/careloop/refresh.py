@@ -1,0 +1,106 @@
+"""The daily refresh, step by step; the flow and the command line run these same steps."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from careloop.ingest.run import Ingested, ingest
+from careloop.lake.batches import Lake
+from careloop.program.load import load_program
+from careloop.program.model import Program
+from careloop.publish import publish, write_meta
+from careloop.quality.results import GateResult
+from careloop.run_info import RunInfo, run_info
+from careloop.settings import Settings
+from careloop.transform.dbt import DbtBuild, Node
+from careloop.transform.prepare import prepare_warehouse
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Published:
+    """The published file, whether it is now the current version, and the report beside it."""
+
+    file: Path
+    current: bool
+    report: Path
+
+
+class Refresh:
+    """One refresh of everything as of ``as_of``; callers hold the home directory's lock.
+
+    Call the steps in their order: ingest, prepare, raw_gate, build, marts_gate, publish.
+    Each raises a CareloopError that says in a sentence what stopped it; until the last step
+    the published marts are untouched.
+    """
+
+    def __init__(self, settings: Settings, program: Program, as_of: datetime) -> None:
+        self.settings = settings
+        self.program = program
+        self.as_of = as_of
+        self.run: RunInfo | None = None
+        self.gates: list[GateResult] = []
+
+    def ingest(self, progress: Progress) -> Ingested:
+        """Load what the sources offer; call ``raise_if_refused`` on the result."""
+        return ingest(self.settings, self.as_of.replace(tzinfo=None).isoformat(), progress)
+
+    def prepare(self) -> RunInfo:
+        """Start the private warehouse of this run."""
+        self.run = run_info(Lake(self.settings.lake), self.program, self.as_of)
+        prepare_warehouse(self.settings, self.run)
+        return self.run
+
+    def raw_gate(self, progress: Progress) -> GateResult:
+        """Check the raw entities; call ``raise_if_critical`` on the result."""
+        return self._gate("raw", progress)
+
+    def build(self) -> DbtBuild:
+        """The dbt build; iterate over its nodes, then call ``raise_if_failed``."""
+        return DbtBuild(self.settings)
+
+    def marts_gate(self, progress: Progress) -> GateResult:
+        """Check the marts about to be published; call ``raise_if_critical`` on the result."""
+        return self._gate("marts", progress)
+
+    def publish(self) -> Published:
+        """Write the results of the gates into the marts and put them in place."""
+        run = self._prepared()
+        write_meta(self.settings, run)
+        report = self.write_report()
+        file, current = publish(self.settings, run)
+        return Published(file, current, report)
+
+    def write_report(self) -> Path:
+        """The data quality page of this run, also of one that failed."""
+        from careloop.quality.report import write_report
+
+        return write_report(self.settings, self._prepared(), self.gates)
+
+    def _gate(self, name: str, progress: Progress) -> GateResult:
+        from careloop.quality.gate import run_gate
+
+        result = run_gate(self.settings, name, self._prepared(), progress)
+        self.gates.append(result)
+        return result
+
+    def _prepared(self) -> RunInfo:
+        if self.run is None:
+            raise RuntimeError("prepare() comes first")
+        return self.run
+
+
+def build_all(build: DbtBuild, progress: Progress) -> Iterator[Node]:
+    """Run every node, telling ``progress`` about models and failures."""
+    for node in build:
+        node.wait()
+        if node.kind == "model" or node.failed:
+            progress(f"{node.kind} {node.name}: {node.status} in {node.seconds:.1f} s")
+        yield node
+
+
+def program_of(settings: Settings) -> Program:
+    """The program pack the settings choose."""
+    return load_program(settings.program)

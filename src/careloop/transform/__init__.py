@@ -1,0 +1,1 @@
+"""Transform: from the lake and the program pack to marts, by dbt."""

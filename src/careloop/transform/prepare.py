@@ -1,0 +1,124 @@
+"""The private warehouse a run starts from: raw views, the program, the run, and history."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+
+from careloop.contract import entities
+from careloop.lake.batches import Batch, Lake
+from careloop.lake.relations import current
+from careloop.program.tables import write_program_tables
+from careloop.published import current_version
+from careloop.run_info import RunInfo
+from careloop.settings import Settings
+from careloop.warehouse import connect, literal, quote
+
+CARRIED = {
+    "customer_changes": (
+        "fct_customer_changes",
+        "change_key varchar, customer_id varchar, dimension varchar, from_value varchar, "
+        "to_value varchar, changed_on date, as_of timestamp, reason varchar, measures varchar",
+    ),
+    "freshness": (
+        "meta_freshness",
+        "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",
+    ),
+}
+CALENDAR_AHEAD = timedelta(days=800)
+
+
+def prepare_warehouse(settings: Settings, run: RunInfo) -> None:
+    """Write a new ``build/warehouse.duckdb`` and remove the marts of an earlier attempt."""
+    settings.build.mkdir(parents=True, exist_ok=True)
+    for path in (settings.warehouse, settings.marts):
+        for leftover in (path, path.with_name(path.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+    lake = Lake(settings.lake)
+    con = connect(settings, settings.warehouse)
+    try:
+        _write_raw(con, lake)
+        _write_run(con, lake, run)
+        _carry_history(con, settings, run)
+        first = _first_day(con, run)
+        write_program_tables(con, run.program, first, run.as_of.date() + CALENDAR_AHEAD)
+    finally:
+        con.close()
+
+
+def _write_raw(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    con.execute("create schema raw")
+    for entity in entities().values():
+        relation = current(lake, entity)
+        merged = "arg_max(" in relation
+        kind = "table" if merged else "view"
+        con.execute(f"create {kind} raw.{entity.name} as {relation}")
+
+
+def _write_run(con: duckdb.DuckDBPyConnection, lake: Lake, run: RunInfo) -> None:
+    con.execute("create schema run")
+    program = run.program
+    con.execute(
+        "create table run.context as select ?::varchar as run_id, ?::timestamp as as_of_local, "
+        "?::timestamp as as_of_utc, ?::date as as_of_date, ?::varchar as zone, ?::varchar as pack, "
+        "?::varchar as pack_hash, ?::varchar as currency, ?::varchar as locale",
+        [
+            run.run_id,
+            run.as_of_local,
+            run.as_of_utc,
+            run.as_of_local.date(),
+            program.zone,
+            program.name,
+            program.hash,
+            program.currency,
+            program.locales[0],
+        ],
+    )
+    con.execute(
+        "create table run.batches (batch_seq integer, batch_id varchar, entity varchar, "
+        "source varchar, file varchar, loaded_as_of timestamp, rows_read bigint, "
+        "rows_loaded bigint, rows_rejected bigint, rows_held bigint, rows_outdated bigint, "
+        "rows_replaced bigint, min_event_at timestamp, max_event_at timestamp)"
+    )
+    rows = [_batch_row(batch) for batch in lake.batches()]
+    if rows:
+        con.executemany(f"insert into run.batches values ({', '.join('?' * len(rows[0]))})", rows)
+
+
+def _batch_row(b: Batch) -> list[object]:
+    counts = [b.rows_read, b.rows_loaded, b.rows_rejected, b.rows_held, b.rows_outdated]
+    head = [b.seq, b.id, b.entity, b.source, b.file, b.as_of]
+    return [*head, *counts, b.rows_replaced, b.min_event_at, b.max_event_at]
+
+
+def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunInfo) -> None:
+    """Tables ``run.previous_*``: what the last published version knew before this as_of.
+
+    A version of another program starts anew: its segments mean something else.
+    """
+    for name, (_, columns) in CARRIED.items():
+        con.execute(f"create table run.previous_{name} ({columns})")
+    version: Path | None = current_version(settings)
+    if version:
+        con.execute(f"attach {literal(version)} as published (read_only)")
+        pack = con.execute("select pack from published.meta_run").fetchall()[0][0]
+        if pack == run.program.name:
+            before = f"where as_of < timestamp {literal(run.as_of_local)}"
+            for name, (table, _) in CARRIED.items():
+                con.execute(
+                    f"insert into run.previous_{name} by name "
+                    f"from published.{quote(table)} {before}"
+                )
+        con.execute("detach published")
+    con.execute(
+        "create view run.previous_volumes as select entity, row_count as rows, as_of "
+        "from run.previous_freshness "
+        "qualify row_number() over (partition by entity order by as_of desc) = 1"
+    )
+
+
+def _first_day(con: duckdb.DuckDBPyConnection, run: RunInfo) -> date:
+    earliest = con.execute(
+        "select min(min_event_at)::date from run.batches where min_event_at >= '1990-01-01'"
+    ).fetchall()[0][0]
+    return date((earliest or run.as_of.date()).year, 1, 1)
