@@ -7,6 +7,7 @@ import typer
 
 from careloop.cli.options import AsOf, Home, ProgramName
 from careloop.cli.output import console
+from careloop.cli.summary import print_next, print_segments
 from careloop.errors import CareloopError
 from careloop.prefect_stack import Stack, deploy_all
 from careloop.refresh import program_of
@@ -46,6 +47,8 @@ def up(
                     "the refresh failed; the reason is in the last lines above",
                     "correct it and run again; the published marts are untouched",
                 )
+            print_segments(settings)
+            print_next(settings)
             return
         stack.deploy()
         stack.start_worker()

@@ -8,10 +8,10 @@ import typer
 
 from careloop.cli.options import AsOf, Home, ProgramName, Sources
 from careloop.cli.output import JsonFlag, console, print_json, print_table
+from careloop.cli.summary import print_next, print_segments
 from careloop.clock import parse_as_of
 from careloop.errors import SettingsError
 from careloop.home import hold
-from careloop.published import query
 from careloop.refresh import Refresh, build_all, program_of
 from careloop.settings import Settings, load_settings
 
@@ -115,27 +115,17 @@ def run(
 def _print_summary(settings: Settings, summary: dict[str, Any]) -> None:
     loaded = summary["loaded"]
     out = console()
-    version = summary["published"].rpartition("marts-")[2].removesuffix(".duckdb")
-    columns, rows = query(settings, SEGMENTS, version)
-    print_table(columns, rows, title=f"Customers as of {summary['as_of'][:16]}")
+    print_segments(settings, summary["published"].rpartition("marts-")[2].removesuffix(".duckdb"))
     out.print(
         f"loaded {loaded['rows']:,} rows in {loaded['batches']} batches "
         f"({loaded['already_loaded']} known already), {loaded['rejected']:,} rejected, "
         f"{loaded['waiting']:,} waiting, {summary['warnings']} warnings"
     )
-    out.print(f"marts   {summary['published']}", soft_wrap=True)
-    out.print(f"quality {summary['report']}", soft_wrap=True)
+    took = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary["seconds"].items())
+    out.print(f"seconds: {took}", soft_wrap=True)
     if not summary["current"]:
         out.print("This was a replay of an earlier day; the current version stays as it was.")
-    took = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary["seconds"].items())
-    out.print(f"seconds {took}", soft_wrap=True)
-
-
-SEGMENTS = """
-    select segment, customers, round(100 * actual_share, 1) as "actual %",
-           round(100 * expected_share, 1) as "expected %"
-    from rpt_segment_shares order by position
-"""
+    print_next(settings)
 
 
 def backfill(

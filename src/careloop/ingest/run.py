@@ -136,7 +136,7 @@ def _load(
     ]
     cursor = None
     if offer.path is None:
-        after = max((b.cursor for b in earlier if b.cursor), default=None)
+        after = next((b.cursor for b in reversed(earlier) if b.cursor), None)
         table = database.extract(offer.source, offer.mapping, scratch, after)
         content = database.content_hash(con, table.relation)
         if offer.mapping.cursor:
@@ -149,6 +149,10 @@ def _load(
         return None
     if offer.path is not None:
         table = open_table(offer.path, offer.form, scratch)
+    in_use = {
+        offer.source.mapping_hash(offer.entity.name, mapping)
+        for mapping in offer.source.entities[offer.entity.name]
+    }
     progress(f"loading {offer.place} …")
     batch = Batch(
         seq=lake.next_seq(),
@@ -163,8 +167,7 @@ def _load(
         supersedes=[
             b.name
             for b in lake.active(offer.entity.name)
-            if (b.source, b.content) == (offer.source.name, content)
-            and b.mapping != offer.mapping_hash
+            if (b.source, b.content) == (offer.source.name, content) and b.mapping not in in_use
         ],
     )
     settlement = Settlement(con, lake, offer.entity, batch)

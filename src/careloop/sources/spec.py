@@ -46,7 +46,7 @@ class Mapping(BaseModel):
     def _expressions(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {k: v if v is None or isinstance(v, str) else str(v) for k, v in value.items()}
+        return {k: None if v in ("", "~", "null") else v for k, v in value.items()}
 
 
 class Source(BaseModel):
@@ -129,7 +129,8 @@ def load_source(folder: Path) -> Source:
             f"{path} does not exist", "a source is a folder with its exports and a source.yml"
         )
     try:
-        body = yaml.safe_load(path.read_text("utf-8-sig"))
+        # Plain texts only: a column called `no` or `on` must not become false or true.
+        body = yaml.load(path.read_text("utf-8-sig"), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SourceError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(body, dict):

@@ -1,0 +1,46 @@
+# Two commands are enough: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SAMPLE := data/sample_crm
+
+.PHONY: help setup run up test lint format docs bench clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+
+setup: $(READY) ## Make the environment in .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "careloop needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(SAMPLE)/.made: | $(READY)
+	$(BIN)/careloop sample $(SAMPLE) --customers 2000 --seed 7 --dirty 1%
+	@touch $@
+
+run: setup $(SAMPLE)/.made ## Make a sample CRM, refresh it under Prefect, say what came out
+	$(BIN)/careloop up --once
+
+up: setup ## Start Prefect here: server, worker, schedules, UI
+	$(BIN)/careloop up
+
+test: setup ## Run every check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: setup ## Format Python and SQL
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Measure; see benchmarks/README.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and everything careloop wrote here
+	rm -rf $(VENV) data

@@ -1,0 +1,48 @@
+"""What a person sees after a refresh: segments, where the results are, what to try next."""
+
+from pathlib import Path
+
+from careloop.cli.output import console, print_table
+from careloop.published import query
+from careloop.settings import Settings
+
+SEGMENTS = """
+    select segment, customers, round(100 * actual_share, 1) as "actual %",
+           round(100 * expected_share, 1) as "expected %"
+    from rpt_segment_shares order by position
+"""
+
+
+def print_segments(settings: Settings, version: str | None = None) -> None:
+    """Customers per segment, against the program's expectation."""
+    as_of, pack = query(settings, "select as_of_local, pack from meta_run", version)[1][0]
+    columns, rows = query(settings, SEGMENTS, version)
+    print_table(columns, rows, title=f"{pack}: customers as of {as_of:%Y-%m-%d %H:%M}")
+
+
+def print_next(settings: Settings) -> None:
+    """Where the results are and a few commands to go on with."""
+    out = console()
+    link = _short(settings.published / "marts.duckdb")
+    reports = sorted(settings.reports.glob("*/data_quality.html"), key=lambda p: p.stat().st_mtime)
+    out.print("\n[bold]Where the results are[/]")
+    out.print(f"  marts         {link}", soft_wrap=True)
+    if reports:
+        out.print(f"  data quality  {_short(reports[-1])}", soft_wrap=True)
+    out.print("[bold]What to try next[/]")
+    for command, about in (
+        ("careloop marts", "the tables and what they hold"),
+        ('careloop sql "from dim_customers limit 5"', "any query"),
+        ("careloop quarantine", "the rows that were rejected, and why"),
+        ("careloop program show retail_care", "the program behind the segments"),
+        ("careloop up", "the Prefect UI, with tonight's run scheduled"),
+    ):
+        out.print(f"  {command:<44}{about}", markup=False, soft_wrap=True)
+    out.print("  (the command is .venv/bin/careloop unless the environment is activated)")
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
