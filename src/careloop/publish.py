@@ -15,11 +15,10 @@ from careloop.warehouse import connect, literal, quote
 
 
 def write_meta(settings: Settings, run: RunInfo) -> None:
-    """Tables ``meta_run`` (one row) and ``meta_freshness`` (one row per entity and run)."""
+    """Table ``meta_freshness``: one row per entity and run, with its rows and latest event."""
     con = connect(settings, settings.marts)
     try:
         con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
-        con.execute("create or replace table meta_run as from warehouse.run.context")
         counts = " union all ".join(
             f"select {literal(name)} as entity, count(*) as row_count from warehouse.raw.{name}"
             for name in entities()
@@ -28,7 +27,7 @@ def write_meta(settings: Settings, run: RunInfo) -> None:
             "create or replace table meta_freshness as "
             "select entity, as_of, row_count, latest_event_at "
             "from warehouse.run.previous_freshness union all "
-            f"select entity, timestamp {literal(run.as_of_local)}, row_count, latest_event_at "
+            f"select entity, timestamp {literal(run.as_of_utc)}, row_count, latest_event_at "
             f"from ({counts}) left join (select entity, max(max_event_at) as latest_event_at "
             "from warehouse.run.batches group by entity) using (entity) order by as_of, entity"
         )
@@ -63,7 +62,7 @@ def publish(settings: Settings, run: RunInfo) -> tuple[Path, bool]:
 
 def _as_of(version: Path) -> datetime:
     with duckdb.connect(str(version), read_only=True) as con:
-        return con.execute("select as_of_local from meta_run").fetchall()[0][0]
+        return con.execute("select as_of_local from rpt_run").fetchall()[0][0]
 
 
 def _point(link: Path, name: str) -> None:

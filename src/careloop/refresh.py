@@ -11,7 +11,7 @@ from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.publish import publish, write_meta
 from careloop.quality.results import GateResult
-from careloop.run_info import RunInfo, run_info
+from careloop.run_info import RunInfo, run_info, utc_text
 from careloop.settings import Settings
 from careloop.transform.dbt import DbtBuild, Node
 from careloop.transform.prepare import prepare_warehouse
@@ -45,7 +45,7 @@ class Refresh:
 
     def ingest(self, progress: Progress) -> Ingested:
         """Load what the sources offer; call ``raise_if_refused`` on the result."""
-        return ingest(self.settings, self.as_of.replace(tzinfo=None).isoformat(), progress)
+        return ingest(self.settings, utc_text(self.as_of), progress)
 
     def prepare(self) -> RunInfo:
         """Start the private warehouse of this run."""

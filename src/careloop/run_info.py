@@ -33,6 +33,11 @@ class RunInfo:
         return f"{self.as_of_local:%Y%m%dT%H%M}-{self.run_id}"
 
 
+def utc_text(moment: datetime) -> str:
+    """``moment`` in UTC, ISO-formatted, without zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
 def run_info(lake: Lake, program: Program, as_of: datetime) -> RunInfo:
     """The run over everything in ``lake`` now."""
     batches = [f"{batch.name}:{batch.content}:{batch.mapping}" for batch in lake.batches()]

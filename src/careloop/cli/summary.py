@@ -15,7 +15,7 @@ SEGMENTS = """
 
 def print_segments(settings: Settings, version: str | None = None) -> None:
     """Customers per segment, against the program's expectation."""
-    as_of, pack = query(settings, "select as_of_local, pack from meta_run", version)[1][0]
+    as_of, pack = query(settings, "select as_of_local, pack from rpt_run", version)[1][0]
     columns, rows = query(settings, SEGMENTS, version)
     print_table(columns, rows, title=f"{pack}: customers as of {as_of:%Y-%m-%d %H:%M}")
 

@@ -89,7 +89,9 @@ def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> 
     try:
         program = Program.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        problems += [_problem(e, document) for e in error.errors(include_url=False)]
+        # A value that fits no branch of a union has an error per branch; the last is enough.
+        found = [_problem(e, document) for e in error.errors(include_url=False)]
+        problems += {(p.path, str(p.value)): p for p in found}.values()
     by_name = file.parent.parent == (programs_dir or default_programs_dir())
     if program and not problems and by_name and program.name != file.parent.name:
         problems.append(
@@ -163,6 +165,19 @@ def copy_program(source: str | Path, target: str, programs_dir: Path | None = No
     return destination
 
 
+# From pydantic's words to those of someone who writes YAML, in this order.
+_WORDING = {
+    "Input should be a valid array": "must be a list",
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be an object": "must be a part with keys of its own",
+    "Input should be a valid ": "must be a ",
+    "Input should ": "must ",
+    "String should ": "must ",
+    "List should ": "must ",
+    " after validation": "",
+}
+
+
 def _problem(error: dict[str, Any], document: Document) -> Problem:
     loc = _real_loc(error["loc"], document)
     kind, context = error["type"], error.get("ctx", {})
@@ -179,13 +194,10 @@ def _problem(error: dict[str, Any], document: Document) -> Problem:
         allowed = tuple(a or b for a, b in allowed)
         message = "is not allowed"
     elif kind != "pack":
-        message = message.replace("Input should be a valid ", "must be a ")
-        message = message.replace("Input should ", "must ").replace("String should ", "must ")
-        message = message.replace("List should ", "must ").replace(
-            "must be a integer", "must be a whole number"
-        )
+        for theirs, ours in _WORDING.items():
+            message = message.replace(theirs, ours)
         if kind.startswith(("date", "list", "dict", "model")) or kind.endswith("_type"):
-            message += f". {_description(loc)}"
+            message = f"{message}. {_description(loc)}".removesuffix(". ")
     return Problem(_path(loc), value, message, allowed, document.line_of(loc))
 
 

@@ -174,14 +174,14 @@ def _references(program: Program) -> Iterator[Mistake]:
     keys = {kind: kind for kind in ids} | {f"{kind}s": kind for kind in ids}
     keys |= {"late_offer": "offer", "lost_offer": "offer"}
     for loc, key, value in _used_ids(program):
-        # `clock` of a service clock is the kind of time, not a reference.
+        # The `clock` of a service clock is a kind of time; corrections name one of the clocks.
         kind = keys.get(key)
-        if kind is None or loc[-2:-1] == ("clocks",) or (key == "clock" and "clocks" in loc):
+        if kind is None or (key == "clock" and "clocks" in loc):
             continue
         for i, name in enumerate(value if isinstance(value, list) else [value]):
             if name not in ids[kind]:
                 path = (*loc, key, i) if isinstance(value, list) else (*loc, key)
-                yield Mistake(path, name, f"is not a {kind} of this pack", ids[kind])
+                yield Mistake(path, name, f"is no {kind} of this pack", ids[kind])
 
 
 def _used_ids(model: Closed, loc: tuple = ()) -> Iterator[tuple[tuple, str, Any]]:

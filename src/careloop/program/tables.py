@@ -8,6 +8,7 @@ Times of day and dates are local to the program's zone.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Any, get_args, get_origin
 
 import duckdb
@@ -313,72 +314,69 @@ _DURATIONS = {
 }
 
 
-def _columns(model: type[Closed]) -> dict[str, pa.DataType]:
-    columns: dict[str, pa.DataType] = {}
+@cache
+def _plan(model: type[Closed]) -> tuple[tuple[str, str, str, Any], ...]:
+    """Name, column, form and type of each field of a model."""
+    plan = []
     for name, info in model.model_fields.items():
-        annotation, key = info.annotation, info.alias or name
-        if _is_kind(annotation, Text) and not _is_list(annotation):
-            columns |= {f"{key}_en": pa.string(), f"{key}_zh": pa.string()}
+        annotation = info.annotation
+        if _is_list(annotation) and _item_model_or_none(annotation) is not None:
+            continue  # a table of its own
+        if _is_kind(annotation, Text):
+            form = "text"
         elif _is_kind(annotation, Condition):
-            columns |= {
-                "condition": pa.string(),
-                "condition_sql": pa.string(),
-                "reason_sql": pa.string(),
-            }
+            form = "condition"
         elif name in ("r", "f", "m"):
-            columns |= {f"{key}_from": pa.int32(), f"{key}_to": pa.int32()}
+            form = "range"
         elif _is_list(annotation):
-            if _item_model_or_none(annotation) is None:
-                columns[key] = pa.string()
+            form = "list"
         else:
-            columns[key] = _scalar_type(annotation)
-            if _is_duration(name, annotation):
-                columns |= {
-                    f"{key}_amount": pa.int32(),
-                    f"{key}_unit": pa.string(),
-                    f"{key}_seconds": pa.int64(),
-                }
+            duration = name in _DURATIONS and _is_kind(annotation, str)
+            form = "duration" if duration else "scalar"
+        plan.append((name, info.alias or name, form, annotation))
+    return tuple(plan)
+
+
+def _columns(model: type[Closed]) -> dict[str, pa.DataType]:
+    text, whole = pa.string(), pa.int32()
+    columns: dict[str, pa.DataType] = {}
+    for _, key, form, annotation in _plan(model):
+        if form == "text":
+            columns |= {f"{key}_en": text, f"{key}_zh": text}
+        elif form == "condition":
+            columns |= {"condition": text, "condition_sql": text, "reason_sql": text}
+        elif form == "range":
+            columns |= {f"{key}_from": whole, f"{key}_to": whole}
+        else:
+            columns[key] = text if form == "list" else _scalar_type(annotation)
+        if form == "duration":
+            columns |= {f"{key}_amount": whole, f"{key}_unit": text, f"{key}_seconds": pa.int64()}
     return columns
 
 
-def _is_duration(name: str, annotation: Any) -> bool:
-    return name in _DURATIONS and _is_kind(annotation, str)
-
-
 def _scalar_type(annotation: Any) -> pa.DataType:
-    for kind, arrow in (
-        (str, pa.string()),
-        (date, pa.date32()),
-        (float, pa.float64()),
-        (bool, pa.bool_()),
-        (int, pa.int64()),
-    ):
+    kinds = {str: pa.string(), date: pa.date32(), float: pa.float64(), bool: pa.bool_()}
+    kinds[int] = pa.int64()
+    for kind, arrow in kinds.items():
         if _is_kind(annotation, kind):
             return arrow
-    literals = [a for a in get_args(annotation) if isinstance(a, int)]
-    return pa.int64() if literals else pa.string()
+    return pa.string()  # one of a few words
 
 
 def _cells(item: Closed) -> Iterator[Any]:
     """The values of an item, in the order of ``_columns``."""
-    for name, info in type(item).model_fields.items():
-        annotation, value = info.annotation, getattr(item, name)
-        if _is_kind(annotation, Text) and not _is_list(annotation):
+    for name, _, form, _ in _plan(type(item)):
+        value = getattr(item, name)
+        if form == "text":
             yield from (value.en, value.zh) if value else (None, None)
-        elif _is_kind(annotation, Condition):
-            yield from (
-                (condition_text(value), condition_sql(value), reason_sql(value))
-                if value
-                else (None, None, None)
-            )
-        elif name in ("r", "f", "m"):
+        elif form == "condition":
+            sql = (condition_text, condition_sql, reason_sql)
+            yield from (write(value) if value else None for write in sql)
+        elif form == "range":
             yield from value or (None, None)
-        elif _is_list(annotation):
-            if _item_model_or_none(annotation) is None:
-                yield ", ".join(map(str, value or []))
+        elif form == "list":
+            yield ", ".join(map(str, value or []))
         else:
             yield value
-            if _is_duration(name, annotation):
-                yield from (
-                    (*split_duration(value), duration_seconds(value)) if value else (None,) * 3
-                )
+        if form == "duration":
+            yield from (*split_duration(value), duration_seconds(value)) if value else (None,) * 3

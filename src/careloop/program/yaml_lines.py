@@ -35,7 +35,7 @@ _FLOAT = re.compile(r"^[-+]?([0-9][0-9_]*)?\.?[0-9]+([eE][-+]?[0-9]+)?$")
 def read_yaml(text: str) -> Document:
     """Parses ``text``; raises yaml.YAMLError."""
     document = Document()
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if node is not None:
         document.data = _value(node, (), document, ())
     return document
@@ -67,7 +67,7 @@ def _value(node: yaml.Node, path: Path, document: Document, above: tuple[int, ..
 
 def _scalar(node: yaml.ScalarNode) -> Any:
     text = node.value
-    if node.style is not None:
+    if node.style in ("'", '"', "|", ">"):
         return text
     if text in ("", "~", "null"):
         return None

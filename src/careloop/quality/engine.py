@@ -15,6 +15,8 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module=r"great_expectations(\.|$)")
 
+# First duckdb-engine: imported after Great Expectations, DuckDB reports leaks at exit.
+from careloop.quality import duckdb_dialect  # noqa: E402, I001
 import great_expectations as gx  # noqa: E402
 from great_expectations import expectations as gxe  # noqa: E402
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: E402
@@ -24,7 +26,6 @@ from great_expectations.expectations.registry import (  # noqa: E402
 )
 
 from careloop.errors import GateError  # noqa: E402
-from careloop.quality import duckdb_dialect  # noqa: E402
 from careloop.quality.declared import QUERY, SEVERITIES, Declared, mistake  # noqa: E402
 from careloop.quality.results import MOST_KEYS  # noqa: E402
 

@@ -31,6 +31,8 @@ def open_engine(
         try:
             con.execute("set enable_progress_bar = false")
             con.execute("set preserve_insertion_order = true")
+            # rows leave a join in the order of its left side only while sides aren't swapped
+            con.execute("set disabled_optimizers = 'join_order,build_side_probe_side'")
             _set_size(con, customers, seed, as_of, lang)
             set_variable(con, "share", float(share[0]))
             set_variable(con, "share_tag", share[1])
@@ -67,6 +69,8 @@ def _set_size(
         "days": HISTORY_DAYS,
         "t_end": HISTORY_DAYS * 86400,
         "lang": lang,
+        "first_k": 0,
+        "touched": None,
         "products": max(40, min(480, customers // 20)),
         "managers": managers,
         "agents": agents,
@@ -80,14 +84,15 @@ def _slots() -> str:
 
 
 def _poisson() -> str:
-    """A macro poisson(mean, hash): exact by inversion below 6, else by the normal approximation."""
-    term = chance = "exp(-least(m, 6))"
-    counts = []
-    for k in range(1, 19):
-        counts.append(f"(wide(h, 0) > {chance})::int")
-        term = f"{term} * least(m, 6) / {k}"
-        chance = f"{chance} + {term}"
+    """A macro poisson(mean, hash): exact by inversion below 4, else by the normal approximation."""
+    cases = []
+    for most in range(13):
+        chance = "1"
+        for k in range(most, 0, -1):
+            chance = f"1 + m / {k} * ({chance})"
+        cases.append(f"when wide(h, 0) * exp(m) <= {chance} then {most}")
     return (
-        f"create or replace macro poisson(m, h) as (m < 6)::int * ({' + '.join(counts)})"
-        " + (m >= 6)::int * greatest(0, round(m + sqrt(m) * normal(h)))::int"
+        "create or replace macro poisson(m, h) as case "
+        "when m >= 4 then greatest(0, round(m + sqrt(m) * normal(h)))::int "
+        f"{' '.join(cases)} else 13 end"
     )

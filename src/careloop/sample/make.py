@@ -18,7 +18,7 @@ from careloop.sample.files import FileRows, as_exported, write_excel, write_rows
 from careloop.sample.mapping import write_mapping
 
 MARKER = "sample.json"
-MAX_CUSTOMERS = 8_000_000
+MAX_CUSTOMERS = 4_000_000
 Progress = Callable[[str], None]
 
 
@@ -47,6 +47,11 @@ def make_sample(
     parquet = is_parquet(fmt, customers)
     dirt_rows: list[tuple[str, str | None, str, str]] = []
     result = []
+    arguments = {
+        "customers": customers, "seed": seed, "as_of": as_of.isoformat(),
+        "dirty": dirty, "fmt": fmt, "lang": lang,
+    }  # fmt: skip
+    write_marker(root, **arguments, reaches=None)
     tell("customers, orders and tickets")
     with open_engine(root, customers, seed, as_of, lang) as con:
         for export in EXPORTS:
@@ -63,8 +68,7 @@ def make_sample(
         result.append(_write_dirt(root, dirt_rows))
     for source in {export.source for export in EXPORTS}:
         write_mapping(root / source, source, parquet)
-    write_marker(root, customers=customers, seed=seed, as_of=as_of.isoformat(), dirty=dirty,
-                 fmt=fmt, lang=lang, reaches=as_of.isoformat())  # fmt: skip
+    write_marker(root, **arguments, reaches=as_of.isoformat())
     return result
 
 

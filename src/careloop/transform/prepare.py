@@ -18,7 +18,8 @@ CARRIED = {
     "customer_changes": (
         "fct_customer_changes",
         "change_key varchar, customer_id varchar, dimension varchar, from_value varchar, "
-        "to_value varchar, changed_on date, as_of timestamp, reason varchar, measures varchar",
+        "to_value varchar, changed_on date, as_of timestamp, reason varchar, measures varchar, "
+        "pack_hash varchar",
     ),
     "freshness": (
         "meta_freshness",
@@ -76,9 +77,9 @@ def _write_run(con: duckdb.DuckDBPyConnection, lake: Lake, run: RunInfo) -> None
     )
     con.execute(
         "create table run.batches (batch_seq integer, batch_id varchar, entity varchar, "
-        "source varchar, file varchar, loaded_as_of timestamp, rows_read bigint, "
+        "source varchar, file varchar, loaded_at timestamp, rows_read bigint, "
         "rows_loaded bigint, rows_rejected bigint, rows_held bigint, rows_outdated bigint, "
-        "rows_replaced bigint, min_event_at timestamp, max_event_at timestamp)"
+        "rows_replaced bigint, run_id varchar, min_event_at timestamp, max_event_at timestamp)"
     )
     rows = [_batch_row(batch) for batch in lake.batches()]
     if rows:
@@ -88,7 +89,7 @@ def _write_run(con: duckdb.DuckDBPyConnection, lake: Lake, run: RunInfo) -> None
 def _batch_row(b: Batch) -> list[object]:
     counts = [b.rows_read, b.rows_loaded, b.rows_rejected, b.rows_held, b.rows_outdated]
     head = [b.seq, b.id, b.entity, b.source, b.file, b.as_of]
-    return [*head, *counts, b.rows_replaced, b.min_event_at, b.max_event_at]
+    return [*head, *counts, b.rows_replaced, None, b.min_event_at, b.max_event_at]
 
 
 def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunInfo) -> None:
@@ -101,9 +102,9 @@ def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunI
     version: Path | None = current_version(settings)
     if version:
         con.execute(f"attach {literal(version)} as published (read_only)")
-        pack = con.execute("select pack from published.meta_run").fetchall()[0][0]
+        pack = con.execute("select pack from published.rpt_run").fetchall()[0][0]
         if pack == run.program.name:
-            before = f"where as_of < timestamp {literal(run.as_of_local)}"
+            before = f"where as_of < timestamp {literal(run.as_of_utc)}"
             for name, (table, _) in CARRIED.items():
                 con.execute(
                     f"insert into run.previous_{name} by name "

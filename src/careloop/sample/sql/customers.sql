@@ -18,7 +18,7 @@ typed as (
             else case when u(h, 2) < 0.85 then 'zh' else 'en' end end as lang,
         u(h, 3) as luck,
         -- gamma with shape one half: most buy rarely, a few very often
-        0.0015 + 0.047 * pow(normal(rnd(c, 'rate')), 2) as rate
+        0.0055 + 0.0275 * pow(normal(rnd(c, 'rate')), 2) as rate
     from arrived
 ),
 lives as (
@@ -28,7 +28,7 @@ lives as (
         (reg + 600 + -ln(wide(hl, 0)) * 5 * 86400)::bigint as first_order,
         case
             when wide(rnd(c, 'one-off'), 0) < 0.07 then 5
-            else 10 + (-ln(wide(hl, 1))) * 900 * (0.5 + least(rate, 0.15) * 14)
+            else 10 + (-ln(wide(hl, 1))) * 1100 * (0.6 + least(rate, 0.1) * 20)
         end as life_days
     from typed
 ),
@@ -55,8 +55,8 @@ paused as (
     select
         *,
         case
-            when u(rnd(c, 'pause'), 0) < 0.12 and to_slot - from_slot > 9000
-                then (2200 + 3000 * u(rnd(c, 'pause'), 1))::int
+            when u(rnd(c, 'pause'), 0) < 0.2 and to_slot - from_slot > 5500
+                then (2000 + 2400 * u(rnd(c, 'pause'), 1))::int
             else 0
         end as gap
     from windows
@@ -73,7 +73,7 @@ expected as (
     select
         *,
         rate * order_slots / 20 as mean_orders,
-        (0.022 + rate * 2.2) * exp(0.5 * normal(rnd(c, 'activity'))) * active_slots / 20 as mean_interactions,
+        (0.022 + rate * 2.3) * exp(0.5 * normal(rnd(c, 'activity'))) * active_slots / 20 as mean_interactions,
         (0.003 + rate * 0.5) * active_slots / 20 as mean_visits,
         0.25 + rate * 0.012 * active_slots / 20 as mean_tickets,
         rnd(c, 'orders') as h1, rnd(c, 'interactions') as h2, rnd(c, 'visits') as h3, rnd(c, 'tickets') as h4

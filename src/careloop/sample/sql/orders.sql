@@ -17,15 +17,15 @@ placed as (
         case o.home when 'online' then false when 'store' then true
             else u(o.h, 2) < 0.4 end as in_store,
         case when o.k = 0 then o.first_order
-            else slot.d * 86400 + clock(rnd(row_no(o.c, o.k), 'clock')) end as at
+            else slot.d * 86400 + clock(rnd(row_no(o.c, o.k), 'clock')) end as ordered
     from counted o
     left join slot on slot.slot = case when o.k > 0 then o.s + case when o.gap > 0 and o.s >= o.gap_from then o.gap else 0 end end
 ),
 timed as (
     select
-        * exclude (at),
+        * exclude (ordered),
         -- shops open from 10:00 to 21:30; a first order stays where it is, after the registration
-        case when in_store and k > 0 then at - at % 86400 + 36000 + (((at % 86400) * 41400) // 86400) else at end as at,
+        case when in_store and k > 0 then ordered - ordered % 86400 + 36000 + ((ordered % 86400) * 23 // 48) else ordered end as ordered,
         u(hf, 0) as fate,
         case when u(hf, 1) < 0.55 then 1 when u(hf, 1) < 0.83 then 2 when u(hf, 1) < 0.95 then 3 else 4 end as lines,
         u(hf, 2) < case when weight >= 1.5 then 0.17 else 0.055 end as is_slow,
@@ -33,20 +33,20 @@ timed as (
     from placed
 ),
 paid as (
-    select *, case when in_store then at else at + 20 + floor(u(ht, 0) * u(ht, 0) * 5400)::int end as pay_at
+    select *, case when in_store then ordered else ordered + 20 + floor(u(ht, 0) * u(ht, 0) * 5400)::int end as pay_at
     from timed
 ),
 shipped as (
     select
         *,
         case when not in_store and fate >= 0.05 then pay_at + 14400 + floor(u(ht, 1) * 100000)::int end as ship_at,
-        case when not in_store then (at // 86400 + 4) * 86400 - 1 end as promise_at
+        case when not in_store then (ordered // 86400 + 4) * 86400 - 1 end as promise_at
     from paid
 ),
 delivered as (
     select
         *,
-        case when in_store then at
+        case when in_store then ordered
             when fate >= 0.055 then ship_at + 40000 + floor(u(ht, 2) * 90000)::int
                 + case when is_slow then 172800 + floor(u(ht, 3) * 500000)::int else 0 end
         end as deliver_at
@@ -56,7 +56,7 @@ decided as (
     select
         *,
         case
-            when fate < 0.03 and not in_store then at + 86400
+            when fate < 0.03 and not in_store then ordered + 86400
             when fate < 0.05 and not in_store then pay_at + 3600 + floor(u(ht, 3) * 50000)::int
             when fate between 0.05 and 0.055 and not in_store then promise_at + 12 * 86400
             when fate > 0.962 then deliver_at + 86400 + floor(u(ht, 0) * 700000)::int
@@ -68,7 +68,7 @@ decided as (
     from delivered
 )
 select
-    c, k, is_company, in_store, at::int as at, lines::tinyint as lines, total,
+    c, k, is_company, in_store, ordered::int as ordered, lines::tinyint as lines, total,
     case when price_luck < 0.2 or (weight >= 1.5 and price_luck < 0.65)
         then (total * (0.05 + 0.15 * u(hf, 1)))::bigint else 0 end as discount,
     seen(case when in_store or fate >= 0.03 then pay_at end)::int as paid,
@@ -91,7 +91,7 @@ select
 from decided
 order by c, k;
 
-create or replace macro order_updated(at, paid, shipped, delivered, cancelled) as
-    greatest(at, paid, shipped, delivered, cancelled);
+create or replace macro order_updated(ordered, paid, shipped, delivered, cancelled) as
+    greatest(ordered, paid, shipped, delivered, cancelled);
 create or replace macro order_id(c, k, in_store) as
     row_id(case when in_store then 'M' else 'O' end, c, k);

@@ -37,7 +37,7 @@ select
     case when is_member then case
         when rate * order_slots > 900 then 'diamond' when rate * order_slots > 450 then 'platinum'
         when rate * order_slots > 160 then 'gold' else 'standard' end end as member_tier,
-    case when u(hk, 0) < 0.30 then 'wecom' when u(hk, 0) < 0.52 then 'sms' when u(hk, 0) < 0.66 then 'email'
+    case when getvariable('touched') is not null then 'wecom' when u(hk, 0) < 0.30 then 'wecom' when u(hk, 0) < 0.52 then 'sms' when u(hk, 0) < 0.66 then 'email'
         when u(hk, 0) < 0.78 then 'push' when u(hk, 0) < 0.85 then 'call' end as preferred_channel,
     case when u(hk, 1) < 0.6 then null when u(hk, 1) < 0.75 then '18:00-20:00' when u(hk, 1) < 0.85 then '12:00-13:30'
         when u(hk, 1) < 0.95 then '09:30-11:30' else '20:00-21:30' end as preferred_contact_time,
@@ -51,7 +51,7 @@ select
         case when u(hk, 3) < 0.6 then pick(getvariable('interests'), rnd(c, 'interest 2')) end,
         case when u(hk, 3) < 0.25 then pick(getvariable('interests'), rnd(c, 'interest 3')) end
     ]).list_filter(lambda x: x is not null and u(hs, 2) < 0.8), ';'), '') as interests,
-    reg + floor(u(hs, 3) * (getvariable('t_end') - reg))::int as updated
+    case when getvariable('touched') is null then reg + floor(u(hs, 3) * (getvariable('t_end') - reg)) else greatest(getvariable('touched'), reg) end::int as updated
 from drawn;
 
 create or replace view person as

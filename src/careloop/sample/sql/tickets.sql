@@ -3,7 +3,7 @@ create or replace table tick as
 with about_orders as (
     select
         c, k, k as order_k, in_store, rnd(row_no(c, k), 'ticket') as h, rnd(row_no(c, k), 'ticket times') as ht,
-        at, paid, delivered, promised, is_late, status
+        ordered, paid, delivered, promised, is_late, status
     from ord
 ),
 from_orders as (
@@ -19,9 +19,9 @@ from_orders as (
         end as category,
         case
             when is_late then promised + 7200 + floor(u(h, 1) * 200000)::int
-            when u(h, 0) > 0.945 then at + 600 + floor(u(h, 1) * 80000)::int
+            when u(h, 0) > 0.945 then ordered + 600 + floor(u(h, 1) * 80000)::int
             when u(h, 0) between 0.012 and 0.026 then delivered + 86400 + floor(u(h, 1) * 3000000)::int
-            else coalesce(delivered, at) + 7200 + floor(u(h, 1) * 500000)::int
+            else coalesce(delivered, ordered) + 7200 + floor(u(h, 1) * 500000)::int
         end as opened
     from about_orders
 ),

@@ -18,8 +18,9 @@ after_ticket as (
         rnd(row_no(t.c, t.k), 'answer') as h, t.order_k, t.k as ticket_k, t.in_store as ticket_in_store
     from tick t
     join cust on cust.c = t.c and cust.home <> 'store'
-    cross join (select * from (values (0, 'attitude'), (1, 'speed'), (2, 'efficiency'), (3, 'effort')) v(i, aspect)) a
-    where t.resolved is not null and not t.in_store and rnd(row_no(t.c, t.k), 'asked') % 5 < case when a.i = 3 then 1 else 3 end
+    join (values (0, 'attitude', 3), (1, 'speed', 3), (2, 'efficiency', 3), (3, 'effort', 1)) a(i, aspect, share)
+        on rnd(row_no(t.c, t.k), 'asked') % 5 < a.share
+    where t.resolved is not null and not t.in_store
 ),
 recommend as (
     select

@@ -14,10 +14,10 @@ timed as (
             when 4 then reopened
             when 5 then case when reopened is not null then resolved end
             when 6 then closed
-        end as at
+        end as moment
     from steps
 )
 select
-    ticket_id, utc(at) as at, ['open', 'pending', 'open', 'solved', 'open', 'solved', 'closed'][e + 1] as status,
+    ticket_id, utc(moment) as "at", ['open', 'pending', 'open', 'solved', 'open', 'solved', 'closed'][e + 1] as status,
     case when e in (1, 3, 5) then owner end as actor_id
-from timed where at is not null
+from timed where moment is not null

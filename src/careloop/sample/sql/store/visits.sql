@@ -1,6 +1,6 @@
 with came as (
     select c, k, reg, rnd(row_no(c, k), 'visit') as h, reg_slot + floor(wide(rnd(row_no(c, k), 'visit'), 0) * active_slots)::int as s, gap, gap_from
-    from (select *, unnest(range(n_visits))::int as k from cust where n_visits > 0)
+    from (select *, unnest(range(getvariable('first_k'), getvariable('first_k') + n_visits))::int as k from cust where n_visits > 0)
 )
 select
     row_id('V', c, k) as 记录号, customer_no(c) as 会员号,

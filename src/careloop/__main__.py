@@ -1,0 +1,5 @@
+"""`python -m careloop`."""
+
+from careloop.cli.main import main
+
+main()

@@ -1,0 +1,102 @@
+"""One small company, refreshed on five days while somebody reads, shared by many tests."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from careloop.cli.run import Steps, refresh_once
+from careloop.published import query
+from careloop.sample import make_sample
+from careloop.settings import Settings, load_settings
+
+os.environ["DO_NOT_TRACK"] = "1"
+DAYS = ("2026-07-01", "2026-08-01", "2026-09-01", "2026-10-01", "2026-11-01")
+
+READER = """
+import sys, duckdb
+from pathlib import Path
+link, stop = Path(sys.argv[1]), Path(sys.argv[2])
+reads = versions = 0
+last = None
+while not stop.exists():
+    if not link.exists():
+        continue
+    with duckdb.connect(str(link.resolve()), read_only=True) as con:
+        seen = con.execute(
+            "select any_value(r.run_id), count(distinct c.as_of_on), count(*), "
+            "(select sum(customers) from rpt_segment_shares) "
+            "from dim_customers c cross join rpt_run r where c.as_of_on = r.as_of_on"
+        ).fetchall()[0]
+        total = con.execute("select count(*) from dim_customers").fetchall()[0][0]
+    assert seen[1] == 1 and seen[2] == total == seen[3], seen
+    reads += 1
+    versions += seen[0] != last
+    last = seen[0]
+print(reads, versions)
+"""
+
+
+@dataclass
+class Company:
+    """A home directory after five refreshes, the summaries of those, and what a reader saw."""
+
+    settings: Settings
+    folder: Path
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    reads: int = 0
+    versions_read: int = 0
+    reader_errors: str = ""
+
+    def rows(self, sql: str, version: str | None = None) -> list[tuple]:
+        return query(self.settings, sql, version)[1]
+
+    def one(self, sql: str, version: str | None = None) -> Any:
+        return self.rows(sql, version)[0][0]
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    root = tmp_path_factory.mktemp("company")
+    folder = root / "crm"
+    make_sample(folder, 400, 11, date(2026, 11, 1), 0.01, "auto")
+    settings = load_settings(
+        home=root / "home", program="retail_care", sources=[folder / "online", folder / "store"]
+    )
+    company = Company(settings, folder)
+    stop = root / "stop"
+    link = settings.published / "marts.duckdb"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(link), str(stop)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for day in DAYS:
+            company.summaries.append(refresh_once(settings, day, Steps(quiet=True)))
+    finally:
+        stop.touch()
+        out, company.reader_errors = reader.communicate(timeout=60)
+    if out.strip():
+        company.reads, company.versions_read = map(int, out.split())
+    yield company
+
+
+def table_text(path: Path) -> dict[str, str]:
+    """A hash of every table of a published file, whatever the order of rows on disk."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        tables = [t for (t,) in con.execute("select table_name from duckdb_tables()").fetchall()]
+        return {
+            table: con.execute(
+                f"select md5(string_agg(t::varchar, chr(10) order by t::varchar)) from {table} as t"
+            ).fetchall()[0][0]
+            for table in sorted(tables)
+        }
