@@ -65,22 +65,24 @@ def rows(loaded: Ingested) -> None:
         create_markdown_artifact(f"# Refused files\n\n{refused}", key="refused-files")
 
 
-def quality(gate: GateResult, report: Path) -> None:
+def quality(gate: GateResult, report: Path, locale: str) -> None:
     """The gate's results, failures first, and a link to the page."""
+    language = "zh" if locale.startswith("zh") else "en"
+    held = sum(result.success for result in gate.results)
     ordered = sorted(gate.results, key=lambda r: (r.success, r.severity != "critical", r.table))
     create_table_artifact(
         [
             {
                 "result": "passed" if r.success else f"FAILED ({r.severity})",
                 "table": r.table,
-                "expectation": r.expectation,
+                "expectation": r.expectation[language],
                 "failing": r.rows_failing,
                 "checked": r.rows_checked,
             }
             for r in ordered
         ],
         key=f"quality-{gate.gate}",
-        description=f"# {gate.gate.capitalize()} gate: {gate.summary}",
+        description=f"# {gate.gate.capitalize()} gate: {held} of {len(gate.results)} hold",
     )
     create_link_artifact(report.as_uri(), link_text=str(report), key=f"quality-page-{gate.gate}")
 

@@ -49,7 +49,7 @@ def check_marts(refresh: Refresh) -> GateResult:
 
 
 def _check(refresh: Refresh, gate: GateResult) -> GateResult:
-    artifacts.quality(gate, refresh.write_report())
+    artifacts.quality(gate, refresh.write_report(), refresh.program.locales[0])
     gate.raise_if_critical()
     return gate
 

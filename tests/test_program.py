@@ -954,3 +954,23 @@ def test_every_kpi_is_described_and_every_target_known(packs):
     for pack in packs.values():
         for target in pack.goals.targets:
             assert KPIS[target.kpi].about_zh
+
+
+def test_a_pack_may_extend_another(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "program.yml").write_text(
+        "extends: retail_care\nname: mine\ncurrency: CNY\nprofile: {windows: {short_days: 14}}\n"
+    )
+    base, own = load_program("retail_care"), load_program(mine)
+    assert own.name == "mine"
+    assert own.profile.windows.short_days == 14
+    assert own.profile.windows.long_days == base.profile.windows.long_days
+    assert own.segments == base.segments
+    assert own.hash != base.hash
+    (mine / "program.yml").write_text("extends: retail_care\nname: mine\nzone: Nowhere/Land\n")
+    with pytest.raises(ProgramError, match="zone"):
+        load_program(mine)
+    (mine / "program.yml").write_text("extends: retail_core\nname: mine\n")
+    with pytest.raises(ProgramError, match="did you mean retail_care"):
+        load_program(mine)

@@ -118,7 +118,8 @@ def test_references_hold(crm: Path, con: duckdb.DuckDBPyConnection) -> None:
         "store/tickets.csv": "会员号",
     }
     for file, column in customer_columns.items():
-        lost = f"select count(*) from {rows(crm, file)} where {column} not in (select id from known)"
+        source = rows(crm, file)
+        lost = f"select count(*) from {source} where {column} not in (select id from known)"
         assert one(con, lost) == 0, file
     for child, key, parent, parent_key in (
         ("online/order_lines.csv", "order_no", "online/orders.csv", "order_no"),
@@ -165,11 +166,11 @@ def test_nothing_happens_after_as_of(crm: Path, con: duckdb.DuckDBPyConnection) 
         if file.suffix not in (".csv", ".jsonl"):
             continue
         source = rows(crm, name)
-        for (column, *_) in con.execute(f"describe from {source}").fetchall():
+        for column, *_ in con.execute(f"describe from {source}").fetchall():
             timelike = column == "at" or column.endswith(("_at", "_since", "时间"))
             if timelike and column != "promised_at":
-                stamp = f"replace(replace(replace(\"{column}\"::varchar, '/', '-'), 'T', ' '), 'Z', '')"
-                latest = one(con, f"select max({stamp}) from {source}")
+                latest = one(con, f'select max("{column}"::varchar) from {source}')
+                latest = latest and latest.replace("/", "-").replace("T", " ").strip("Z")
                 assert latest is not None, (name, column)
                 assert latest < END[name.split("/")[0]], (name, column)
                 checked += 1
@@ -377,25 +378,28 @@ def test_delta_adds_new_rows_and_newer_versions(
         make_delta(tmp_path, seed=8)
 
 
-def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_things_is_refused_unless_forced(tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_text("mine")
     with pytest.raises(SourceError, match=r"report\.txt"):
         make_sample(tmp_path, 20, 7, AS_OF)
     with pytest.raises(SourceError, match="no complete sample"):
         make_delta(tmp_path)
-    make_sample(tmp_path, 20, 7, AS_OF, force=True)
-    assert (tmp_path / "report.txt").read_text() == "mine"
-    for arguments in ({"fmt": "xml"}, {"lang": "fr"}, {"dirty": 0.9}, {"customers": 0}):
-        with pytest.raises(SettingsError):
-            make_sample(**{"dir": tmp_path, "customers": 20, "seed": 7, "as_of": AS_OF} | arguments)
-
-
-def test_command_prints_the_files_as_json(tmp_path: Path) -> None:
     app = Typer()
     register(app)
-    arguments = [str(tmp_path / "crm"), "--customers", "60", "--as-of", "2026-11-01", "--json"]
+    arguments = [str(tmp_path), "--customers", "60", "--as-of", "2026-11-01", "--json", "--force"]
     result = CliRunner().invoke(app, [*arguments, "--dirty", "1%", "--lang", "en"])
     assert result.exit_code == 0, result.output
     files = {row["file"]: row["rows"] for row in json.loads(result.stdout)}
     assert files["truth/customers_truth.parquet"] == 60
     assert "truth/dirt.csv" in files
+    assert (tmp_path / "report.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fmt": "xml"}, {"lang": "fr"}, {"dirty": 0.9}, {"customers": 0}]
+)
+def test_wrong_arguments_are_named(tmp_path: Path, wrong: dict[str, object]) -> None:
+    arguments = {"dir": tmp_path, "customers": 20, "seed": 7, "as_of": AS_OF} | wrong
+    with pytest.raises(SettingsError, match=next(iter(wrong)).replace("fmt", "format")):
+        make_sample(**arguments)
+    assert not list(tmp_path.iterdir())

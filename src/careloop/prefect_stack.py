@@ -114,9 +114,10 @@ class Stack:
     def run_flow(self, module: str, parameters: dict[str, Any]) -> int:
         """Run a flow in a process of its own; returns its exit code."""
         code = (
-            f"import json, sys; from {module} import refresh as flow; "
+            "import json, sys; from careloop.quiet_exit import QuietExit; ending = QuietExit(); "
+            f"from {module} import refresh as flow; "
             "state = flow(**json.loads(sys.argv[1]), return_state=True); "
-            "sys.exit(0 if state.is_completed() else 1)"
+            "ending.code = 0 if state.is_completed() else 1"
         )
         arguments = [sys.executable, "-c", code, json.dumps(parameters)]
         return subprocess.run(arguments, env=self.env, cwd=PROJECT_ROOT).returncode

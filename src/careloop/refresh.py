@@ -10,11 +10,12 @@ from careloop.lake.batches import Lake
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.publish import publish, write_meta
-from careloop.quality.results import GateResult
+from careloop.quality.results import GateResult, write_results
 from careloop.run_info import RunInfo, run_info, utc_text
 from careloop.settings import Settings
 from careloop.transform.dbt import DbtBuild, Node
 from careloop.transform.prepare import prepare_warehouse
+from careloop.warehouse import connect
 
 Progress = Callable[[str], None]
 
@@ -68,6 +69,8 @@ class Refresh:
     def publish(self) -> Published:
         """Write the results of the gates into the marts and put them in place."""
         run = self._prepared()
+        with connect(self.settings, self.settings.marts) as con:
+            write_results(con, [result for gate in self.gates for result in gate.results])
         write_meta(self.settings, run)
         report = self.write_report()
         file, current = publish(self.settings, run)

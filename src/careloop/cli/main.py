@@ -9,6 +9,7 @@ from rich.console import Console
 
 from careloop import __version__
 from careloop.errors import CareloopError
+from careloop.quiet_exit import QuietExit
 
 COMMANDS = ("run", "source", "contract", "program", "sample", "quality", "marts", "prefect")
 
@@ -37,10 +38,15 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Run the command line; a CareloopError ends it with its message and exit code."""
+    ending = QuietExit()
     os.environ.setdefault("TERMINAL_WIDTH", "100")
     try:
         app()
+    except SystemExit as left:
+        ending.code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        raise
     except CareloopError as error:
+        ending.code = error.exit_code
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"[bold red]error[/]: {str(error).replace('[', chr(92) + '[')}"
         )

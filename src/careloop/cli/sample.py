@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from careloop.cli.output import JsonFlag, console, print_table
+from careloop.clock import start_of_day
 from careloop.errors import SettingsError
-from careloop.sample import make_delta, make_sample
+from careloop.sample import ZONE, make_delta, make_sample
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +65,7 @@ def sample(
 
 
 def _day(as_of: datetime | None) -> date:
-    return as_of.date() if as_of else date.today()
+    return as_of.date() if as_of else start_of_day(ZONE).date()
 
 
 def _share(text: str) -> float:

@@ -24,7 +24,7 @@ def print_next(settings: Settings) -> None:
     """Where the results are and a few commands to go on with."""
     out = console()
     link = _short(settings.published / "marts.duckdb")
-    reports = sorted(settings.reports.glob("*/data_quality.html"), key=lambda p: p.stat().st_mtime)
+    reports = sorted(settings.reports.glob("*/data-quality.html"), key=lambda p: p.stat().st_mtime)
     out.print("\n[bold]Where the results are[/]")
     out.print(f"  marts         {link}", soft_wrap=True)
     if reports:

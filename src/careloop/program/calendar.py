@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 import holidays
-from lunardate import LunarDate
+from lunar_python import Lunar, LunarMonth
 from pydantic import Field, model_validator
 
 from careloop.errors import ProgramError
@@ -264,11 +264,9 @@ def _days_of(occasion: Occasion, year: int) -> list[date]:
 
 def _lunar_day(rule: LunarDay, lunar_year: int) -> date:
     """A month has 29 or 30 days; of 29, the last one stands for the 30th."""
-    day = LunarDate(lunar_year, rule.month, min(rule.day, 29)).to_solar_date()
-    if rule.day < 30:
-        return day
-    following = LunarDate.from_solar_date(*(day + timedelta(days=1)).timetuple()[:3])
-    return day + timedelta(days=1) if following.day == 30 else day
+    days = LunarMonth.fromYm(lunar_year, rule.month).getDayCount()
+    solar = Lunar.fromYmd(lunar_year, rule.month, min(rule.day, days)).getSolar()
+    return date(solar.getYear(), solar.getMonth(), solar.getDay())
 
 
 def _nth_weekday(rule: NthWeekday, year: int) -> date:
@@ -282,11 +280,9 @@ def _nth_weekday(rule: NthWeekday, year: int) -> date:
 
 
 def _qingming(year: int) -> date:
-    """Pure Brightness by the century's constant; agrees with the almanac for 1901 to 2099."""
-    # The year 2000 counts as the last of the 20th century.
-    of_century = year - 1900 if year <= 2000 else year - 2000
-    constant = 5.59 if year <= 2000 else 4.81
-    return date(year, 4, int(of_century * 0.2422 + constant) - of_century // 4)
+    """Pure Brightness, a solar term of the lunar year that begins in the same spring."""
+    solar = Lunar.fromYmd(year, 1, 1).getJieQiTable()["清明"]
+    return date(solar.getYear(), solar.getMonth(), solar.getDay())
 
 
 def _in_range(first: date, last: date) -> None:

@@ -81,6 +81,7 @@ def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> 
             f"{_short(file)} is not readable YAML: {' '.join(str(error).split())}",
             "check indentation, quotes and that it is saved as UTF-8",
         ) from error
+    document.data = _extended(document.data, file, programs_dir)
     problems = [
         Problem(_path(path), None, "is written twice; keep one", (), line)
         for path, line in document.twice
@@ -108,6 +109,25 @@ def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> 
     program._hash = pack_hash(program, file.parent)
     program._folder = file.parent
     return program
+
+
+def _extended(data: Any, file: Path, programs_dir: Path | None) -> Any:
+    """``data`` over the pack it ``extends``: parts are merged key by key, lists are replaced, and
+    a key without a value takes the base's away."""
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    own = dict(data)
+    base = find_program(str(own.pop("extends")), programs_dir)
+    if base == file:
+        raise ProgramError(f"{_short(file)} extends itself", "name another pack after `extends:`")
+    return _merged(_extended(read_yaml(base.read_text("utf-8")).data, base, programs_dir), own)
+
+
+def _merged(base: Any, own: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(own, dict)):
+        return own
+    merged = {**base, **{key: _merged(base.get(key), value) for key, value in own.items()}}
+    return {key: value for key, value in merged.items() if own.get(key, value) is not None}
 
 
 def find_program(name_or_path: str | Path, programs_dir: Path | None = None) -> Path:

@@ -3,7 +3,8 @@
 A file states its table, the table's key, and a list of expectations; each has a native Great
 Expectations ``type`` and ``kwargs``, a ``severity`` and ``why`` it is there, and where the type
 does not read by itself, what it ``says``. A value ``{$PARAMETER: name}`` and ``:name`` in a
-query stand for a value of the run (``parameters.py``).
+query stand for a value of the run (``parameters.py``). A regex must match the whole value:
+that is what DuckDB's ``~`` does.
 """
 
 import difflib
@@ -64,6 +65,12 @@ class Declared:
         """Columns its kwargs name."""
         single = [self.kwargs.get(name) for name in ("column", "column_A", "column_B")]
         return [name for name in [*single, *self.kwargs.get("column_list", [])] if name]
+
+    def query(self, table: str) -> str:
+        """Its query as Great Expectations runs it on ``table``."""
+        text = str(self.kwargs["unexpected_rows_query"])
+        text = text.replace("{batch}", f"(select * from {table}) as subselect")
+        return text.replace("{{", "{").replace("}}", "}")
 
     def with_kwargs(self, kwargs: dict[str, Any]) -> "Declared":
         return replace(self, kwargs=kwargs)

@@ -29,6 +29,8 @@ from careloop.errors import GateError  # noqa: E402
 from careloop.quality.declared import QUERY, SEVERITIES, Declared, mistake  # noqa: E402
 from careloop.quality.results import MOST_KEYS  # noqa: E402
 
+# It sets this logger's own level to INFO.
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.ERROR)
 register_core_expectations()
 
 # Counts come from one scan per table; a limit of no rows keeps values out of the results.
@@ -64,12 +66,13 @@ def compiled(expectation: Declared, number: int = 0) -> Any:
     for name in expectation.kwargs:
         if name not in allowed:
             raise mistake(
-                f"{expectation.where}.kwargs", name, f"is no argument of {expectation.type}", allowed
+                f"{expectation.where}.kwargs",
+                name,
+                f"is no argument of {expectation.type}",
+                allowed,
             )
     try:
-        built = cls(
-            **expectation.kwargs, severity=expectation.severity, meta={"number": number}
-        )
+        built = cls(**expectation.kwargs, severity=expectation.severity, meta={"number": number})
     except ValueError as error:
         raise _wrong_argument(expectation, error) from error
     if str(getattr(built.severity, "value", built.severity)) != expectation.severity:
@@ -141,10 +144,10 @@ class Engine:
     def keys(self, table: str, expectation: Declared) -> list[str]:
         """Keys of up to ten rows that fail ``expectation``, as text; no other column."""
         if expectation.type == QUERY:
-            query = expectation.kwargs["unexpected_rows_query"].replace("{batch}", table)
-            query = query.replace("{{", "{").replace("}}", "}")
             # Ordered by nothing: any ten rows will do, and sorting millions would not.
-            names, rows = self.query(f"select * from ({query}) as failing limit {MOST_KEYS}")
+            names, rows = self.query(
+                f"select * from ({expectation.query(table)}) as failing limit {MOST_KEYS}"
+            )
             rows_by_name = [dict(zip(names, row, strict=True)) for row in rows]
         else:
             form = {

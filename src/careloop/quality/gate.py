@@ -120,9 +120,8 @@ def check_against(con: duckdb.DuckDBPyConnection, expectations: Iterable[Declare
 
 
 def _explain(con: duckdb.DuckDBPyConnection, expectation: Declared, table: str) -> None:
-    query = expectation.kwargs["unexpected_rows_query"].replace("{batch}", table)
     try:
-        con.execute("explain " + query.replace("{{", "{").replace("}}", "}"))
+        con.execute("explain " + expectation.query(table))
     except duckdb.Error as error:
         reason = " ".join(str(error).split("LINE")[0].split())
         raise mistake(

@@ -21,9 +21,7 @@ def limits(con: duckdb.DuckDBPyConnection, data: Data) -> list[Declared]:
     rows rejected. Raises GateError when the warehouse lacks a table."""
     try:
         previous = dict(
-            con.execute(
-                "select entity, rows from run.previous_volumes where rows > 0"
-            ).fetchall()
+            con.execute("select entity, rows from run.previous_volumes where rows > 0").fetchall()
         )
         as_of = con.execute("select as_of_local, as_of_utc from run.context").fetchall()[0]
         delivered = {
@@ -52,9 +50,8 @@ def _freshness(
             continue
         age = timedelta(days=rough_days(limit.max_age))
         ages = {
-            "loaded_as_of": (
-                "max(loaded_as_of) is null "
-                f"or max(loaded_as_of) < timestamp '{as_of_local - age}'",
+            "loaded_at": (
+                f"max(loaded_at) is null or max(loaded_at) < timestamp '{as_of_local - age}'",
                 limit.severity,
                 f"the last batch is at most {limit.max_age} old",
                 f"最近一批数据距今不超过 {limit.max_age}",
@@ -132,7 +129,7 @@ def _rejected(data: Data, delivered: set[str]) -> Iterable[Declared]:
         {
             "unexpected_rows_query": "select entity, file from (select * from {batch} qualify "
             "row_number() over (partition by entity, source, file order by batch_seq desc) = 1) "
-            f"as newest where loaded_as_of > {since} and rows_rejected > {share} * rows_read"
+            f"as newest where loaded_at > {since} and rows_rejected > {share} * rows_read"
         },
         "critical",
         {

@@ -16,7 +16,7 @@ _QUERIES = {
     # Whatever day is replayed, an event can't be later than the day it was loaded; a day of
     # slack covers zones.
     "latest_possible": "select greatest((select as_of_utc from run.context), "
-    "coalesce((select max(loaded_as_of) from run.batches), timestamp '1970-01-01')) "
+    "coalesce((select max(loaded_at) from run.batches), timestamp '1970-01-01')) "
     "+ interval 1 day",
 }
 _LISTS = {

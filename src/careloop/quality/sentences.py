@@ -5,6 +5,7 @@ DuckDB (column types, quantiles) or read every row into Python.
 """
 
 import re
+from datetime import datetime, time
 from typing import Any
 
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -105,7 +106,7 @@ def _range(kwargs: dict[str, Any], language: str) -> str:
     above = kwargs.get("strict_min"), kwargs.get("strict_max")
     words = {
         "en": ("above ", "at least ", "below ", "at most ", " and "),
-        "zh": ("大于 ", "不小于 ", "小于 ", "不大于 ", "且"),
+        "zh": ("大于 ", "不小于 ", "小于 ", "不大于 ", " 且"),
     }[language]
     parts = []
     if low is not None:
@@ -131,6 +132,6 @@ def _text(value: Any) -> str:
         return f"{value:,g}"
     if isinstance(value, (list, tuple, set)):
         return ", ".join(_text(v) for v in value) or "–"
-    if hasattr(value, "isoformat"):
-        return value.isoformat(sep=" ", timespec="minutes") if hasattr(value, "hour") else str(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}" if value.time() == time() else f"{value:%Y-%m-%d %H:%M}"
     return str(value)

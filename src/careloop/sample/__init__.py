@@ -4,7 +4,8 @@
 """
 
 from careloop.sample.delta import make_delta
+from careloop.sample.engine import ZONE
 from careloop.sample.files import FileRows
 from careloop.sample.make import make_sample
 
-__all__ = ["FileRows", "make_delta", "make_sample"]
+__all__ = ["ZONE", "FileRows", "make_delta", "make_sample"]

@@ -87,7 +87,8 @@ def _fits(con: duckdb.DuckDBPyConnection, damage: Damage, types: dict[str, str])
         return False
     return all(
         value is None
-        or con.execute(f"select try_cast(? as {types[column]})", [value]).fetchall()[0][0] is not None
+        or con.execute(f"select try_cast(? as {types[column]})", [value]).fetchall()[0][0]
+        is not None
         for column, value in damage.values
     )
 

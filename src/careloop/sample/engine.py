@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +12,19 @@ import duckdb
 
 from careloop.sample.words import load_words, set_variable
 
+ZONE = "Asia/Shanghai"
 HISTORY_DAYS = 1461
 MEMORY_LIMIT = "3GB"
 
 
 @contextmanager
 def open_engine(
-    folder: Path, customers: int, seed: int, as_of: date, lang: str, share: tuple[float, str] = (1, "")
+    folder: Path,
+    customers: int,
+    seed: int,
+    as_of: date,
+    lang: str,
+    share: tuple[float, str] = (1, ""),
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in which `cust`, `ord` and `tick` stand as of the start of ``as_of``.
 
@@ -26,7 +32,8 @@ def open_engine(
     The working file lies in ``folder`` and goes away at the end, whatever happens.
     """
     with TemporaryDirectory(prefix=".work-", dir=folder) as work:
-        config = {"threads": os.cpu_count() or 1, "memory_limit": MEMORY_LIMIT}
+        # one thread alone cuts Parquet row groups differently, two or more all alike
+        config = {"threads": max(2, os.cpu_count() or 2), "memory_limit": MEMORY_LIMIT}
         con = duckdb.connect(str(Path(work) / "sample.duckdb"), config=config)
         try:
             con.execute("set enable_progress_bar = false")
@@ -60,12 +67,11 @@ def _set_size(
     start = as_of - timedelta(days=HISTORY_DAYS)
     managers = max(6, customers // 3000)
     agents = max(10, customers // 1500)
-    epoch = datetime.combine(start, time()) - datetime(1970, 1, 1)
     for name, value in {
         "seed": seed,
         "customers": customers,
         "start_date": start,
-        "start_us": epoch // timedelta(microseconds=1),
+        "start_us": (start - date(1970, 1, 1)) // timedelta(microseconds=1),
         "days": HISTORY_DAYS,
         "t_end": HISTORY_DAYS * 86400,
         "lang": lang,

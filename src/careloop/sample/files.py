@@ -55,9 +55,7 @@ def write_rows(
     return rows
 
 
-def write_excel(
-    con: duckdb.DuckDBPyConnection, query: str, path: Path, created: datetime
-) -> int:
+def write_excel(con: duckdb.DuckDBPyConnection, query: str, path: Path, created: datetime) -> int:
     """Writes the rows of ``query`` as a workbook that says it was made at ``created``."""
     cursor = con.execute(query)
     names = [column[0] for column in cursor.description]

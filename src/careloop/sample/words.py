@@ -34,7 +34,8 @@ def load_words(con: duckdb.DuckDBPyConnection, lang: str) -> None:
         [data["topics"]],
     )
     con.execute(
-        "create or replace table phrase (what varchar, topic varchar, lang varchar, texts varchar[])"
+        "create or replace table phrase "
+        "(what varchar, topic varchar, lang varchar, texts varchar[])"
     )
     con.executemany("insert into phrase values (?, ?, ?, ?)", _phrases(data))
     con.execute(

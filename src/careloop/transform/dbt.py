@@ -108,9 +108,14 @@ class DbtBuild:
             node = self._running.pop(info.unique_id)
             result = event.data.run_result
             node.status = str(result.status)
-            node.message = " ".join(str(result.message).split())
+            node.message = _told(str(result.message))
             node.seconds = float(result.execution_time)
             node.done.set()
+
+
+def _told(message: str) -> str:
+    """dbt's message without its call stack, on one line."""
+    return " ".join(message.partition("> in macro")[0].split())[:500]
 
 
 def invoke(settings: Settings, arguments: list[str], callback: Any = None) -> Any:
@@ -124,7 +129,7 @@ def invoke(settings: Settings, arguments: list[str], callback: Any = None) -> An
         f"--profiles-dir={DBT_PROJECT}",
         f"--target-path={settings.build / 'target'}",
         f"--log-path={settings.build / 'logs'}",
-        "--quiet",
+        "--log-level=none",
     ]
     try:
         return dbtRunner(callbacks=[callback] if callback else []).invoke([*arguments, *folders])

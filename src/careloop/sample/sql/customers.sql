@@ -75,7 +75,7 @@ expected as (
         rate * order_slots / 20 as mean_orders,
         (0.022 + rate * 2.3) * exp(0.5 * normal(rnd(c, 'activity'))) * active_slots / 20 as mean_interactions,
         (0.003 + rate * 0.5) * active_slots / 20 as mean_visits,
-        0.25 + rate * 0.012 * active_slots / 20 as mean_tickets,
+        0.5 + rate * 0.012 * active_slots / 20 as mean_tickets,
         rnd(c, 'orders') as h1, rnd(c, 'interactions') as h2, rnd(c, 'visits') as h3, rnd(c, 'tickets') as h4
     from sized
 )

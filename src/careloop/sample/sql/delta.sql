@@ -37,7 +37,8 @@ select
         'delivered' as status
     )
 from ord
-where status in ('preparing', 'shipped') and c in (select c from cust) and cancelled is null;
+where status in ('preparing', 'shipped') and c in (select c from cust) and cancelled is null
+order by c, k;
 
 create or replace temp table fresh as
 with bought as (
@@ -54,7 +55,8 @@ select
     case when in_store then ordered end as delivered, null::int as cancelled,
     case when in_store then 'completed' when seen(ordered + 90) is null then 'pending' else 'paid' end as status, false as is_late
 from bought
-where ordered < getvariable('t_end');
+where ordered < getvariable('t_end')
+order by c;
 
 delete from ord;
 insert into ord from fresh;
@@ -72,7 +74,8 @@ select
         (getvariable('day_start') + 36000 + rnd(row_no(c, k), 'solves') % 20000)::int as solved_first
     )
 from tick
-where resolved is null and reopened is null and rnd(row_no(c, k), 'solves') % 3 = 0 and c in (select c from cust);
+where resolved is null and reopened is null and rnd(row_no(c, k), 'solves') % 3 = 0 and c in (select c from cust)
+order by c, k;
 
 delete from tick;
 insert into tick by name
@@ -82,5 +85,6 @@ select
     (getvariable('day_start') + 32400 + rnd(c, 'asks') % 30000)::int as opened,
     (getvariable('day_start') + 32430 + rnd(c, 'asks') % 30000)::int as acknowledged,
     staff_no(getvariable('managers')) as owner
-from cust where rnd(c, 'asks') % 8 = 0 and reg < getvariable('day_start');
+from cust where rnd(c, 'asks') % 8 = 0 and reg < getvariable('day_start')
+order by c;
 insert into tick from handled;

@@ -112,7 +112,8 @@ select
             when u(rnd(row_no(c, k), 'confirm'), 1) < 0.30 then 'fairly_satisfied' else 'satisfied' end
     end as confirmation,
     staff_no(getvariable('managers') + floor(u(ht, 2) * getvariable('agents'))::int) as owner
-from finished;
+from finished
+order by c, k;
 
 create or replace view ticket as
 select

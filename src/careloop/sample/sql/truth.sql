@@ -4,3 +4,4 @@ select
     case when gap > 0 then (select min(date) from day where day.first_slot + day.slots > gap_from) end as pause_from,
     gap > 0 as has_pause, n_orders, n_interactions
 from cust
+order by c

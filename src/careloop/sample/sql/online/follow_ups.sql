@@ -10,9 +10,9 @@ complained as (
     where t.kind = 'complaint' and t.resolved is not null and home <> 'store' and rnd(row_no(t.c, t.k), 'called') % 2 = 0
 ),
 planned as (
-    select *, rnd(row_no(c, id), 'follow done') as h
+    select * replace ((planned - planned % 86400 + 32400 + planned % 32400)::int as planned), rnd(row_no(c, id), 'follow done') as h
     from (from managed union all from complained)
-    where planned > reg + 86400 and planned < getvariable('t_end')
+    where planned - planned % 86400 + 64800 < getvariable('t_end') and planned > reg + 86400
 ),
 done as (
     select *, case when u(h, 0) < 0.86 then seen(planned + floor((u(h, 1) - 0.2) * 150000)::int) end as done from planned
@@ -28,3 +28,4 @@ from done d
 join phrase said on said.what = 'said' and said.lang = d.lang and said.topic = d.topic
 join phrase heard on heard.what = 'heard' and heard.lang = d.lang
 join phrase next on next.what = 'next' and next.lang = d.lang
+order by d.c, d.id

@@ -29,3 +29,4 @@ select
     case when e = 0 then points else -points end as points,
     case when e = 0 then on_day(earned + 365 * 86400) end as expires_on
 from timed where moment is not null
+order by c, id

@@ -55,3 +55,4 @@ join cust using (c)
 join phrase p on p.what = 'comment' and p.lang = cust.lang
     and p.topic = case when a.score >= a.lowest + 0.75 * (a.highest - a.lowest) then 'good'
         when a.score >= a.lowest + 0.5 * (a.highest - a.lowest) then 'middle' else 'bad' end
+order by a.c, a.id

@@ -1,0 +1,60 @@
+{#- A column whose name is a word of SQL, quoted as the engine wants it. -#}
+{% macro quoted(name) -%}
+    {{- adapter.quote(name) -}}
+{%- endmacro %}
+
+{#- Seconds from one timestamp to another. -#}
+{% macro seconds_between(earlier, later) -%}
+    {{- return(adapter.dispatch("seconds_between", "careloop")(earlier, later)) -}}
+{%- endmacro %}
+
+{% macro default__seconds_between(earlier, later) -%}
+    (unix_timestamp({{ later }}) - unix_timestamp({{ earlier }}))
+{%- endmacro %}
+
+{% macro duckdb__seconds_between(earlier, later) -%}
+    ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000)
+{%- endmacro %}
+
+{#- A JSON text with one key per column; unknown values are null. -#}
+{% macro json_of(columns) -%}
+    {{- return(adapter.dispatch("json_of", "careloop")(columns)) -}}
+{%- endmacro %}
+
+{% macro default__json_of(columns) -%}
+    to_json(named_struct(
+        {%- for column in columns %}'{{ column }}', {{ column }}{{ ", " if not loop.last }}{% endfor -%}
+    ), map('ignoreNullFields', 'false'))
+{%- endmacro %}
+
+{% macro duckdb__json_of(columns) -%}
+    cast(json_object(
+        {%- for column in columns %}'{{ column }}', {{ column }}{{ ", " if not loop.last }}{% endfor -%}
+    ) as varchar)
+{%- endmacro %}
+
+{#- Value of the row with the latest time; rows without a value are passed over. -#}
+{% macro latest(value, time) -%}
+    {{- return(adapter.dispatch("latest", "careloop")(value, time)) -}}
+{%- endmacro %}
+
+{% macro default__latest(value, time) -%}
+    max_by({{ value }}, {{ time }}) filter (where {{ value }} is not null)
+{%- endmacro %}
+
+{% macro duckdb__latest(value, time) -%}
+    arg_max({{ value }}, {{ time }})
+{%- endmacro %}
+
+{#- Value of the row with the earliest time; rows without a value are passed over. -#}
+{% macro earliest(value, time) -%}
+    {{- return(adapter.dispatch("earliest", "careloop")(value, time)) -}}
+{%- endmacro %}
+
+{% macro default__earliest(value, time) -%}
+    min_by({{ value }}, {{ time }}) filter (where {{ value }} is not null)
+{%- endmacro %}
+
+{% macro duckdb__earliest(value, time) -%}
+    arg_min({{ value }}, {{ time }})
+{%- endmacro %}

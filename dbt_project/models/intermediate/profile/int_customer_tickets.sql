@@ -1,0 +1,22 @@
+with
+
+tickets as (
+    select * from {{ ref("stg_tickets") }}
+),
+
+final as (
+    select
+        customer_id,
+        {%- for window in ["medium", "long"] %}
+        count(*) filter (where opened_at >= {{ window_start(window) }}) as tickets_{{ window }},
+        count(*) filter (where kind = 'complaint' and opened_at >= {{ window_start(window) }})
+            as complaints_{{ window }},
+        {%- endfor %}
+        count(*) filter (where is_open) as open_tickets,
+        max(opened_at) as last_ticket_at
+    from tickets
+    where customer_id is not null
+    group by customer_id
+)
+
+select * from final

@@ -1,0 +1,121 @@
+"""The flow on a real Prefect server: what a person sees, and why a failed run failed."""
+
+import inspect
+import json
+import os
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from careloop.prefect_stack import Stack
+from careloop.program.load import load_program
+from careloop.settings import PROJECT_ROOT
+from conftest import DAYS, Company
+
+pytestmark = pytest.mark.prefect
+
+
+class Server:
+    """A running stack and its REST API."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.stack.api_url}/{path}",
+            data=json.dumps(body or {}).encode(),
+            headers={"content-type": "application/json"},
+            method="POST",
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read() or "null")
+
+    def artifacts(self, run_id: str) -> dict[str, Any]:
+        found = self.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
+        return {artifact["key"]: artifact for artifact in found}
+
+
+@pytest.fixture(scope="module")
+def server(company: Company) -> Iterator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    before = dict(os.environ)
+    with Stack(company.settings, load_program("retail_care"), port) as stack:
+        stack.start_server()
+        stack.deploy()
+        yield Server(stack)
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def good_run(server: Server) -> dict[str, Any]:
+    assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 0
+    return server.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
+
+
+def test_a_run_shows_its_models_tests_and_artifacts(server: Server, good_run: dict) -> None:
+    assert good_run["state"]["type"] == "COMPLETED"
+    assert good_run["state"]["message"].startswith("published retail_care as of 2026-11-01")
+    tasks = server.post(
+        "task_runs/filter", {"flow_runs": {"id": {"any_": [good_run["id"]]}}, "limit": 200}
+    )
+    names = {task["name"] for task in tasks}
+    assert {"model dim_customers", "model int_customer_segments", "model fct_orders"} <= names
+    assert any(name.startswith("test ") for name in names)
+    assert {task["state"]["type"] for task in tasks} == {"COMPLETED"}
+    shown = server.artifacts(good_run["id"])
+    assert {"progress", "rows", "quality-raw", "quality-marts", "segments"} <= set(shown)
+    assert "| Core | 核心客户 |" in shown["segments"]["data"]
+    assert json.loads(shown["quality-raw"]["data"])[0].keys() >= {"result", "table", "expectation"}
+
+
+def test_a_failed_run_says_why_in_one_sentence(
+    server: Server, good_run: dict, company: Company, tmp_path: Path
+) -> None:
+    empty = company.folder / "online" / "orders_zz.csv"
+    empty.write_bytes(b"")
+    try:
+        assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 1
+    finally:
+        empty.unlink()
+    run = server.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
+    assert run["state"]["type"] == "FAILED"
+    assert run["state"]["message"] == "orders_zz.csv is empty"
+
+
+def test_every_flow_has_one_deployment_whose_parameters_match(server: Server) -> None:
+    declared = yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
+    flows = sorted(
+        path for path in (PROJECT_ROOT / "flows").glob("*.py") if "@flow" in path.read_text("utf-8")
+    )
+    assert sorted(d["entrypoint"].split(":")[0] for d in declared) == [
+        path.relative_to(PROJECT_ROOT).as_posix() for path in flows
+    ]
+    for deployment in declared:
+        module, name = deployment["entrypoint"].removesuffix(".py").split(":")
+        imported = __import__(module.removesuffix(".py").replace("/", "."), fromlist=[name])
+        function = getattr(imported, name)
+        assert set(deployment["parameters"]) == set(inspect.signature(function.fn).parameters)
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    for deployment in server.post("deployments/filter"):
+        assert [s["schedule"]["timezone"] for s in deployment["schedules"]] == ["Asia/Shanghai"]
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert "careloop" in deployment["tags"]
+
+
+def test_a_run_left_open_by_a_crash_is_freed(server: Server, good_run: dict) -> None:
+    """A worker killed while it launches leaves a run that would hold the only slot for ever."""
+    body = {"state": {"type": "PENDING", "name": "Submitting"}}
+    deployment = server.post("deployments/filter")[0]
+    run = server.post(f"deployments/{deployment['id']}/create_flow_run", body)
+    assert server.stack.free_dead_runs() >= 1
+    freed = server.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[0]
+    assert freed["state"]["type"] == "CRASHED"
