@@ -21,7 +21,12 @@ def _unreachable(_task: Any, _run: Any, state: State) -> bool:
     return isinstance(state.result(raise_on_failure=False), UnreachableError)
 
 
-@task(retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_unreachable, cache_policy=NO_CACHE)
+@task(
+    retries=3,
+    retry_delay_seconds=[10, 60, 300],
+    retry_condition_fn=_unreachable,
+    cache_policy=NO_CACHE,
+)
 def load_sources(refresh: Refresh) -> Ingested:
     """Load what is new; a database that can't be reached is tried again."""
     loaded = refresh.ingest(get_run_logger().info)
@@ -108,7 +113,9 @@ def _refresh(as_of: str | None, program: str | None) -> State:
         progress.step("published")
     rows = sum(batch.rows_loaded for batch in loaded.loaded)
     state = "published" if published.current else "replayed"
-    return Completed(message=f"{state} {pack.name} as of {moment:%Y-%m-%d %H:%M}, {rows:,} new rows")
+    return Completed(
+        message=f"{state} {pack.name} as of {moment:%Y-%m-%d %H:%M}, {rows:,} new rows"
+    )
 
 
 if __name__ == "__main__":

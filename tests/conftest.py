@@ -21,12 +21,13 @@ os.environ["DO_NOT_TRACK"] = "1"
 DAYS = ("2026-07-01", "2026-08-01", "2026-09-01", "2026-10-01", "2026-11-01")
 
 READER = """
-import sys, duckdb
+import sys, time, duckdb
 from pathlib import Path
 link, stop = Path(sys.argv[1]), Path(sys.argv[2])
 reads = versions = 0
 last = None
 while not stop.exists():
+    time.sleep(0.05)
     if not link.exists():
         continue
     with duckdb.connect(str(link.resolve()), read_only=True) as con:

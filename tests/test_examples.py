@@ -66,12 +66,16 @@ def test_cdnow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = place("CDNOW_DATA", "cdnow_master.txt")
     monkeypatch.setenv("CDNOW_DATA", str(folder))
     settings = refreshed("cdnow", "1998-07-01", tmp_path)
-    assert one(settings, "select count(*), sum(amount), count(distinct customer_id) from fct_orders") == (
+    assert one(
+        settings, "select count(*), sum(amount), count(distinct customer_id) from fct_orders"
+    ) == (
         69_659,
         Decimal("2500315.6300"),
         23_570,
     )
-    first, last = one(settings, "select min(first_order_on), max(first_order_on) from dim_customers")
+    first, last = one(
+        settings, "select min(first_order_on), max(first_order_on) from dim_customers"
+    )
     assert (str(first), str(last)) == ("1997-01-01", "1997-03-25")
     assert in_segments(settings) == 23_570
 

@@ -34,9 +34,15 @@ def test_the_same_file_loads_nothing_whatever_its_name(crm: Crm) -> None:
 
 
 def test_latest_updated_at_wins_whichever_comes_last(crm: Crm) -> None:
-    crm.put("orders.csv", ORDER_HEAD + "O1,C1,2026-02-01,10,2026-02-05\nO2,C1,2026-02-01,20,2026-02-05\n")
+    crm.put(
+        "orders.csv",
+        ORDER_HEAD + "O1,C1,2026-02-01,10,2026-02-05\nO2,C1,2026-02-01,20,2026-02-05\n",
+    )
     crm.load()
-    crm.put("orders-late.csv", ORDER_HEAD + "O1,C1,2026-02-01,1,2026-02-04\nO2,C1,2026-02-01,2,2026-02-06\n")
+    crm.put(
+        "orders-late.csv",
+        ORDER_HEAD + "O1,C1,2026-02-01,1,2026-02-04\nO2,C1,2026-02-01,2,2026-02-06\n",
+    )
     (batch,) = crm.load().loaded
     assert amounts(crm) == {"O1": 10, "O2": 2}
     assert (batch.rows_loaded, batch.rows_outdated, batch.rows_replaced) == (1, 1, 1)
@@ -79,7 +85,10 @@ def test_corrections_clear_the_quarantine(crm: Crm) -> None:
     crm.put("orders.csv", ORDER_HEAD + "O1,C1,never,10,\nO2,C1,2026-02-01,x,\n,C1,2026-02-01,5,\n")
     crm.load()
     assert len(crm.quarantine()) == 3
-    crm.put("orders.csv", ORDER_HEAD + "O1,C1,2026-02-01,10,\nO2,C1,2026-02-01,x,\nO3,C1,2026-02-01,5,\n")
+    crm.put(
+        "orders.csv",
+        ORDER_HEAD + "O1,C1,2026-02-01,10,\nO2,C1,2026-02-01,x,\nO3,C1,2026-02-01,5,\n",
+    )
     crm.load()
     assert crm.quarantine("line, key") == [(3, "O2")], "shown once, not once per edition"
     crm.put("orders-fixed.csv", ORDER_HEAD + "O2,C1,2026-02-01,7,\n")
@@ -91,7 +100,10 @@ def test_corrections_clear_the_quarantine(crm: Crm) -> None:
 def test_rows_wait_for_their_parents_and_are_then_released(crm: Crm) -> None:
     with (crm.folder / "source.yml").open("a") as file:
         file.write("  order_lines: {file: lines.csv}\n")
-    crm.put("orders.csv", "order_id,customer_id,ordered_at,amount\nO1,C1,2026-02-01,1\nO9,C9,2026-02-01,9\n")
+    crm.put(
+        "orders.csv",
+        "order_id,customer_id,ordered_at,amount\nO1,C1,2026-02-01,1\nO9,C9,2026-02-01,9\n",
+    )
     crm.put("lines.csv", "order_id,line_no,quantity\nO1,1,1\nO9,1,2\n")
     batches = crm.load().loaded
     assert [(b.entity, b.rows_held) for b in batches] == [
@@ -125,10 +137,17 @@ def test_a_waiting_row_never_overrides_a_newer_version(crm: Crm) -> None:
 def test_counts_add_up(crm: Crm) -> None:
     crm.put(
         "orders.csv",
-        ORDER_HEAD + "O1,C1,2026-02-01,1,\nO1,C1,2026-02-01,2,\nO2,C9,2026-02-01,2,\nO3,C1,x,1,\nO4,C1\n",
+        ORDER_HEAD
+        + "O1,C1,2026-02-01,1,\nO1,C1,2026-02-01,2,\nO2,C9,2026-02-01,2,\nO3,C1,x,1,\nO4,C1\n",
     )
     b = crm.load().loaded[-1]
-    assert (b.rows_read, b.rows_loaded, b.rows_outdated, b.rows_held, b.rows_rejected) == (5, 1, 1, 1, 2)
+    assert (b.rows_read, b.rows_loaded, b.rows_outdated, b.rows_held, b.rows_rejected) == (
+        5,
+        1,
+        1,
+        1,
+        2,
+    )
 
 
 LOADER = """

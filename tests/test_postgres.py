@@ -77,7 +77,9 @@ def test_tables_and_queries_are_loaded_once_and_then_by_cursor(crm: Crm, postgre
     assert [(b.entity, b.rows_read) for b in again.loaded] == [("customers", 1)], "the cursor's tie"
     assert crm.load().loaded == []
     execute(postgres_url, "insert into crm.members values (9, now(), 'male', 1, '2026-03-01')")
-    execute(postgres_url, "update crm.members set sex = 'male', changed = '2026-03-02' where id = 2")
+    execute(
+        postgres_url, "update crm.members set sex = 'male', changed = '2026-03-02' where id = 2"
+    )
     loaded = crm.load().loaded
     assert [(b.entity, b.rows_read, b.rows_loaded) for b in loaded] == [
         ("customers", 2, 2),

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +32,7 @@ from careloop.quality.results import (
 from careloop.settings import PROJECT_ROOT, Settings
 
 ROWS = 40
-AS_OF = datetime(2026, 7, 1)
+AS_OF = datetime(2026, 7, 1)  # noqa: DTZ001
 EXPECTATIONS = PROJECT_ROOT / "expectations"
 MODELS = PROJECT_ROOT / "dbt_project" / "models"
 # Values that must never leave the lake; looked for in every result and page.
@@ -44,7 +43,7 @@ PERSONAL = ("王小明", "13800138000", "not-an-address", "secret complaint")
 class Run:
     program: Program
     run_id: str = "r1"
-    as_of: datetime = AS_OF.replace(tzinfo=UTC)
+    as_of: datetime = datetime(2026, 7, 1, tzinfo=UTC)
     version: str = "20260701T0000-r1"
 
 
@@ -125,8 +124,8 @@ def build_marts(settings: Settings) -> None:
             f"3 as r_score, 3 as f_score, 3 as m_score, 90 as tenure_days {rows}"
         )
         con.execute(
-            "insert into fct_orders by name select 'order_id' || i as order_id, true as is_counted, "
-            f"'customer_id' || i as customer_id, 10 as amount_program {rows}"
+            "insert into fct_orders by name select 'order_id' || i as order_id, "
+            f"true as is_counted, 'customer_id' || i as customer_id, 10 as amount_program {rows}"
         )
         con.execute(
             "insert into fct_customer_changes by name select 'k' || i as change_key, "
@@ -152,7 +151,8 @@ insert into raw.customers select * from raw.customers where customer_id = 'custo
 update raw.customers set registered_at = '0022-01-01' where customer_id = 'customer_id5';
 insert into raw.contacts by name select * replace (99 as _batch) from raw.contacts limit 1;
 update raw.contacts set email = 'not-an-address' where customer_id = 'customer_id7';
-update raw.consents set changed_at = '1970-01-01', channel = 'E-Mail' where customer_id = 'customer_id2';
+update raw.consents set changed_at = '1970-01-01', channel = 'E-Mail'
+    where customer_id = 'customer_id2';
 insert into raw.orders by name select * replace (99 as _batch) from raw.orders limit 1;
 update raw.orders set ordered_at = '2999-01-01', currency = 'XYZ' where order_id = 'order_id9';
 update raw.orders set amount = 0, delivered_at = '2026-01-01' where substr(order_id, 9)::int > 12;
@@ -176,8 +176,9 @@ MARTS_DAMAGE = """
 insert into dim_customers select * from dim_customers where customer_id = 'customer_id0';
 alter table rpt_segment_shares add column phone varchar;
 update dim_customers set customer_id = 'a@example.com' where customer_id = 'customer_id1';
-update dim_customers set region = '138 0013 8000', industry = 'ask x@y.cn first', member_tier = 'x@y.cn',
-    service_package = 'x@y.cn', source_channel = '+8613800138000', account_manager_id = 'x@y.cn'
+update dim_customers set region = '138 0013 8000', industry = 'ask x@y.cn first',
+    member_tier = 'x@y.cn', service_package = 'x@y.cn', source_channel = '+8613800138000',
+    account_manager_id = 'x@y.cn'
     where customer_id = 'customer_id2';
 update dim_customers set segment = null, stage = null, segment_reason = null, stage_reason = null
     where customer_id = 'customer_id3';
@@ -286,6 +287,7 @@ def test_every_critical_expectation_can_fail(
         ("raw emptied", "raw.orders", "the table has at least 1 rows", None, ()),
         ("marts damaged", "marts.dim_customers", "no mart has a personal column", 1,
          ("rpt_segment_shares.phone",)),
+        ("marts damaged", "marts.rpt_segment_shares", "the segments add up", None, ()),
         ("marts damaged", "marts.dim_customers", "segment is one of core", 1, ("customer_id4",)),
         ("marts damaged", "marts.rpt_segment_migration", "opening + entered − left = closing", 1,
          ("month/2026-07-01/segment/core",)),
@@ -370,7 +372,10 @@ def test_rejected_rows_stop_the_run_until_a_corrected_file_arrives(
     build_raw(settings)
     from careloop.quality.limits import limits
 
-    query = "insert into run.batches select * replace (? as batch_seq, ?::bigint as rows_rejected, ?::timestamp as loaded_at) from run.batches where entity = 'orders' and batch_seq < 50 limit 1"
+    query = (
+        "insert into run.batches select * replace (? as batch_seq, ?::bigint as rows_rejected, "
+        "?::timestamp as loaded_at) from run.batches where entity = 'orders' limit 1"
+    )
     counts = []
     with duckdb.connect(str(settings.warehouse)) as con:
         con.execute("update run.previous_volumes set as_of = '2026-06-20'")
@@ -408,8 +413,7 @@ def _wrong(tmp_path: Path, change: dict | str, table: str = "staff") -> str:
         ({"type": "expect_column_value_to_not_be_nul"}, ["staff.yml:7", "expectations[0].type",
          "did you mean expect_column_values_to_not_be_null"]),
         ({"type": "expect_column_values_to_be_of_type"}, ["is not an expectation type"]),
-        ({"kwargs": {"column": "role", "mostl": 0.9}}, ["staff.yml", '"mostl"', "did you mean mostly",
-         "allowed: "]),
+        ({"kwargs": {"column": "role", "mostl": 1}}, ['"mostl"', "did you mean mostly", "allowed"]),
         ({"kwargs": {"column": "role", "mostly": 1.5}}, ["kwargs.mostly", "1.5"]),
         ({"kwargs": {}}, ["kwargs.column", "is missing"]),
         ({"kwargs": {"column": "rolle"}}, ['"rolle" is not a column of raw.staff',
@@ -451,7 +455,10 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     assert "is not the key" in _wrong(
         tmp_path / "e", "table: raw.staff\nkey: [name]\nexpectations: [{}]\n"
     )
-    item = "  - {type: expect_column_values_to_not_be_null, kwargs: {column: role}, severity: warning, why: Needed.}\n"
+    item = (
+        "  - {type: expect_column_values_to_not_be_null, kwargs: {column: role}, "
+        "severity: warning, why: Needed.}\n"
+    )
     twice = "table: raw.staff\nkey: [staff_id]\nexpectations:\n" + item + item
     assert "staff.yml:5: expectations[1]: " in _wrong(tmp_path / "f", twice)
     folder = tmp_path / "g"
@@ -466,11 +473,11 @@ def test_a_table_or_column_the_file_lacks_is_named(tmp_path: Path, program: Prog
     build_marts(settings)
     with duckdb.connect(str(settings.marts)) as con:
         con.execute("alter table dim_customers drop column stage_reason")
-    with pytest.raises(ExpectationError, match='"stage_reason" is not a column of marts.dim_cust'):
+    with pytest.raises(ExpectationError, match=r'"stage_reason" is not a column'):
         run_gate(settings, "marts", Run(program), folder=EXPECTATIONS)
     with duckdb.connect(str(settings.marts)) as con:
         con.execute("drop table dim_calendar")
-    with pytest.raises(ExpectationError, match='"marts.dim_calendar" is not a table'):
+    with pytest.raises(ExpectationError, match=r'"marts\.dim_calendar" is not a table'):
         run_gate(settings, "marts", Run(program), folder=EXPECTATIONS)
     settings.marts.unlink()
     with pytest.raises(GateError, match="has not been built"):
@@ -527,13 +534,13 @@ def test_the_page_is_written_beside_the_run(
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[typer.Typer]:
+def cli(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     from careloop.cli import quality
 
     monkeypatch.chdir(PROJECT_ROOT)
     app = typer.Typer()
     quality.register(app)
-    yield app
+    return app
 
 
 def test_the_command_line_checks_and_shows(

@@ -62,7 +62,7 @@ def test_changes_lead_to_the_present_state(company: Company) -> None:
 
 
 def test_migration_reconciles_in_every_period(company: Company) -> None:
-    rows = company.rows("select opening + entered - \"left\" - closing from rpt_segment_migration")
+    rows = company.rows('select opening + entered - "left" - closing from rpt_segment_migration')
     assert rows
     assert {row[0] for row in rows} == {0}
 
@@ -98,7 +98,9 @@ def test_no_personal_data_is_published(company: Company) -> None:
         known = {value for row in contacts for value in row if value}
         for table in sorted({t for t, _, _ in columns}):
             text = " || ' ' || ".join(
-                f'coalesce("{c}"::varchar, \'\')' for t, c, kind in columns if t == table and "VARCHAR" in kind
+                f"coalesce(\"{c}\"::varchar, '')"
+                for t, c, kind in columns
+                if t == table and "VARCHAR" in kind
             )
             if not text:
                 continue

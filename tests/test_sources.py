@@ -19,7 +19,9 @@ from careloop.lake.quarantine import create_open_rejects
 from careloop.lake.relations import current
 from careloop.settings import Settings, load_settings
 
-CUSTOMERS = "customer_id,registered_at,sex\nC1,2026-01-02 10:00:00,female\nC2,2026-01-03 10:00:00,male\n"
+CUSTOMERS = (
+    "customer_id,registered_at,sex\nC1,2026-01-02 10:00:00,female\nC2,2026-01-03 10:00:00,male\n"
+)
 ORDERS = "order_id,customer_id,ordered_at,amount\nO1,C1,2026-02-01 12:00:00,10.50\n"
 MAPPING = """
 name: shop
@@ -252,7 +254,9 @@ def test_a_failing_expression_rejects_its_row_only(crm: Crm) -> None:
 
 def test_reasons_never_show_personal_values(crm: Crm) -> None:
     known = entities()["contacts"]
-    assert all(c.personal for name, c in known.columns.items() if name not in ("customer_id", "updated_at"))
+    assert all(
+        c.personal for name, c in known.columns.items() if name not in ("customer_id", "updated_at")
+    )
     with (crm.folder / "source.yml").open("a") as file:
         file.write("  tickets: {file: tickets.csv}\n")
     crm.put(
@@ -318,9 +322,18 @@ def test_other_formats_cut_off(crm: Crm, suffix: str, data: bytes, message: str)
     [
         (("zone: Asia/Shanghai", "zone: Asia/Shanghia"), "zone: 'Asia/Shanghia' is no IANA"),
         (("  customers:", "  custmers:"), "did you mean customers?"),
-        (("file: orders*.csv", "file: orders*.csv\n    columns: {odrered_at: x}"), "did you mean ordered_at?"),
-        (("file: orders*.csv", "file: orders*.csv\n    columns: {amount: amuont}"), "did you mean amount?"),
-        (("file: orders*.csv", "file: orders*.csv\n    columns: {amount: 'sum('}"), "columns.amount"),
+        (
+            ("file: orders*.csv", "file: orders*.csv\n    columns: {odrered_at: x}"),
+            "did you mean ordered_at?",
+        ),
+        (
+            ("file: orders*.csv", "file: orders*.csv\n    columns: {amount: amuont}"),
+            "did you mean amount?",
+        ),
+        (
+            ("file: orders*.csv", "file: orders*.csv\n    columns: {amount: 'sum('}"),
+            "columns.amount",
+        ),
         (("file: orders*.csv", "files: orders*.csv"), "entities.orders.0.files"),
         (("file: orders*.csv", "file: sales.csv"), "no file matches sales.csv"),
         (("name: shop", "name: [shop"), "not valid YAML"),

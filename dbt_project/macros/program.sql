@@ -1,3 +1,16 @@
+{#-
+    Rows of a small query on the program or the run, asked once per dbt invocation: the tables do
+    not change while dbt runs, and asking anew for each of some 200 uses costs 2 s. The answers
+    are kept in `graph`, the one thing that lives exactly as long as an invocation.
+-#}
+{% macro program_rows(query) -%}
+    {%- set answers = graph.setdefault("careloop_answers", {}) -%}
+    {%- if query not in answers -%}
+        {%- do answers.update({query: run_query(query).rows}) -%}
+    {%- endif -%}
+    {{- return(answers[query]) -}}
+{%- endmacro %}
+
 {#- A text literal; null stays null. -#}
 {% macro text_literal(value) -%}
     {%- if value is none -%}null{%- else -%}'{{ value | replace("'", "''") }}'{%- endif -%}
@@ -9,7 +22,7 @@
     {%- set query -%}
         select value from program.settings where key = {{ text_literal(key) }}
     {%- endset -%}
-    {%- set rows = run_query(query).rows -%}
+    {%- set rows = program_rows(query) -%}
     {%- if rows | length != 1 or rows[0][0] is none -%}
         {{- exceptions.raise_compiler_error(
             "the program has no setting `" ~ key ~ "`, which " ~ this.name ~ " needs; "
@@ -41,7 +54,7 @@
         from program.{{ list_name }}
         order by position
     {%- endset -%}
-    {%- set rules = run_query(query).rows -%}
+    {%- set rules = program_rows(query) -%}
     {%- if rules | length == 0 or not rules[-1]["is_default"] -%}
         {{- exceptions.raise_compiler_error(
             "the program's " ~ list_name ~ " must end with one without a condition, "

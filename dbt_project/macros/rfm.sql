@@ -24,7 +24,7 @@
         where axis = '{{ axis }}'
         order by from_value desc nulls last
     {%- endset -%}
-    {%- set bands = run_query(query).rows if execute else [] -%}
+    {%- set bands = program_rows(query) if execute else [] -%}
     case
         {%- for band in bands if band["from_value"] is not none %}
         when {{ value }} >= {{ band["from_value"] }} then {{ band["score"] }}
@@ -40,7 +40,7 @@
     {%- set query -%}
         select * from program.rfm_groups order by position
     {%- endset -%}
-    {%- set groups = run_query(query).rows if execute else [] -%}
+    {%- set groups = program_rows(query) if execute else [] -%}
     case
         {%- for group in groups %}
         when

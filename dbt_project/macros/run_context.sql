@@ -5,7 +5,7 @@
 -#}
 {% macro run_context(column) -%}
     {%- if not execute -%}{{- return("1970-01-01") -}}{%- endif -%}
-    {%- set rows = run_query("select cast(" ~ column ~ " as varchar) from run.context").rows -%}
+    {%- set rows = program_rows("select cast(" ~ column ~ " as varchar) from run.context") -%}
     {%- if rows | length != 1 -%}
         {{- exceptions.raise_compiler_error(
             "run.context has " ~ (rows | length) ~ " rows instead of one; "

@@ -66,7 +66,7 @@
         qualify seconds is distinct from lag(seconds) over (order by moment)
         order by moment desc
     {%- endset -%}
-    {{- return(run_query(query).rows) -}}
+    {{- return(program_rows(query)) -}}
 {%- endmacro %}
 
 {#- Local date in the program's zone of a UTC timestamp. -#}

@@ -80,7 +80,9 @@ def _write_parquet(settings: Settings, run: RunInfo) -> None:
     with connect(settings, settings.marts, read_only=True) as con:
         for (table,) in con.execute("select table_name from duckdb_tables()").fetchall():
             path = partial / f"{table}.parquet"
-            con.execute(f"copy {quote(table)} to {literal(path)} (format parquet, compression zstd)")
+            con.execute(
+                f"copy {quote(table)} to {literal(path)} (format parquet, compression zstd)"
+            )
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
 

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     home: Path = Path("data")
     program: str = "retail_care"
     sources: list[Path] = Field(default_factory=list)
-    threads: int | None = Field(default=None, ge=1, description="DuckDB threads; all cores if unset")
+    threads: int | None = Field(
+        default=None, ge=1, description="DuckDB threads; all cores if unset"
+    )
     memory_limit: str = "3GB"
     keep_versions: int = Field(default=14, ge=1)
     keep_days: int = Field(default=30, ge=1)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -14,23 +15,28 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def options(settings: Settings) -> dict[str, Any]:
+    """The options of every connection: DuckDB refuses two kinds to one file in one process.
+
+    What doesn't fit into memory spills into the home directory.
+    """
+    spill = settings.home / "tmp"
+    spill.mkdir(parents=True, exist_ok=True)
+    return {
+        "threads": settings.threads or cores(),
+        "memory_limit": settings.memory_limit,
+        "temp_directory": str(spill),
+        "TimeZone": "UTC",
+        "autoinstall_known_extensions": False,
+    }
+
+
 def connect(
     settings: Settings, path: Path | None = None, *, read_only: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to ``path`` (in memory if None) that spills into the home directory."""
-    spill = settings.home / "tmp"
-    spill.mkdir(parents=True, exist_ok=True)
-    return duckdb.connect(
-        str(path) if path else ":memory:",
-        read_only=read_only,
-        config={
-            "threads": settings.threads or cores(),
-            "memory_limit": settings.memory_limit,
-            "temp_directory": str(spill),
-            "TimeZone": "UTC",
-            "autoinstall_known_extensions": False,
-        },
-    )
+    """A connection to ``path``, in memory if None."""
+    target = str(path) if path else ":memory:"
+    return duckdb.connect(target, read_only=read_only, config=options(settings))
 
 
 def quote(name: str) -> str:

@@ -30,7 +30,9 @@ def contract(
         raise SettingsError(f"there is no entity {entity}", f"entities: {', '.join(known)}")
     if as_json:
         chosen = [known[entity]] if entity else list(known.values())
-        print_json([{**asdict(e), "columns": [asdict(c) for c in e.columns.values()]} for e in chosen])
+        print_json(
+            [{**asdict(e), "columns": [asdict(c) for c in e.columns.values()]} for e in chosen]
+        )
     elif markdown:
         typer.echo(contract_markdown(), nl=False)
     elif entity:
@@ -46,7 +48,9 @@ def _need(entity: Entity) -> str:
 
 
 def _print_entity(entity: Entity) -> None:
-    console().print(f"[bold]{entity.name}[/] ({entity.title['zh']}, {_need(entity)}): {entity.about}")
+    console().print(
+        f"[bold]{entity.name}[/] ({entity.title['zh']}, {_need(entity)}): {entity.about}"
+    )
     rows = [[c.name, c.type, _rules(entity, c), c.about] for c in entity.columns.values()]
     print_table(["column", "type", "rules", "meaning"], rows)
 

@@ -42,7 +42,9 @@ def marts(
         )
         print_table(columns, rows, as_json=as_json)
         if not as_json:
-            run = query(settings, "select as_of_local, pack, pack_hash, run_id from rpt_run", version)
+            run = query(
+                settings, "select as_of_local, pack, pack_hash, run_id from rpt_run", version
+            )
             as_of, pack, pack_hash, run_id = run[1][0]
             console().print(f"as of {as_of}, program {pack} ({pack_hash}), run {run_id}")
             console().print(f"file {current_version(settings)}", soft_wrap=True)

@@ -7,7 +7,9 @@ import typer
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Where careloop keeps everything. Default: data", show_default=False),
+    typer.Option(
+        "--home", help="Where careloop keeps everything. Default: data", show_default=False
+    ),
 ]
 ProgramName = Annotated[
     str | None,

@@ -131,7 +131,9 @@ def _print_summary(settings: Settings, summary: dict[str, Any]) -> None:
 def backfill(
     start: Annotated[str, typer.Option("--from", help="First day, e.g. 2026-01-01.")],
     until: Annotated[str, typer.Option("--until", help="Last day.")],
-    every: Annotated[str, typer.Option("--every", help="day, week or month (the first of each).")] = "month",
+    every: Annotated[
+        str, typer.Option("--every", help="day, week or month (the first of each).")
+    ] = "month",
     program: ProgramName = None,
     source: Sources = None,
     home: Home = None,

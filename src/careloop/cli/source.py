@@ -56,7 +56,9 @@ def check(
             except CareloopError as error:
                 problems.append(error)
     if as_json:
-        print_json({"source": source.name, "mapped": checked, "problems": [e.what for e in problems]})
+        print_json(
+            {"source": source.name, "mapped": checked, "problems": [e.what for e in problems]}
+        )
     else:
         _print_checked(source, checked)
     if problems:
@@ -97,7 +99,9 @@ def _open(offer: Offer, scratch: Path) -> Table:
 
 def _masked(plan: Plan, columns: list[str], row: tuple, reveal: bool) -> dict[str, Any]:
     return {
-        name: "•••" if plan.entity.columns[name].personal and value is not None and not reveal else value
+        name: "•••"
+        if plan.entity.columns[name].personal and value is not None and not reveal
+        else value
         for name, value in zip(columns, row, strict=True)
     }
 

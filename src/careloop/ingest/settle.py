@@ -116,11 +116,11 @@ class Settlement:
         gone = ", ".join(str(int(name[:6])) for name in batch.supersedes) or "-1"
         dead = out / "dead.parquet"
         self._copy(
-            f"select case when {newer} then old._batch else new._batch end as _batch, "
-            f"{names_of(self.entity.key, 'new.')} "
-            f"from ({versions(self.lake, self.entity)}) as old "
-            f"join read_parquet({literal(out / 'rows.parquet')}) as new using ({self.keys}) "
-            f"where old._batch not in ({gone}){same_source}",
+            f"select case when {newer} then old._batch else {batch.seq} end as _batch, "
+            f"case when {newer} then old._row else new.file_row_number end as _row "
+            f"from ({versions(self.lake, self.entity, numbered=True)}) as old "
+            f"join read_parquet({literal(out / 'rows.parquet')}, file_row_number=true) as new "
+            f"using ({self.keys}) where old._batch not in ({gone}){same_source}",
             dead,
         )
         mine, theirs = self.con.execute(

@@ -10,24 +10,35 @@ def file_list(paths: list[str]) -> str:
     return "[" + ", ".join(literal(path) for path in paths) + "]"
 
 
-def empty(entity: Entity) -> str:
+def empty(entity: Entity, *, numbered: bool = False) -> str:
     """The entity's relation without rows."""
+    number = ", null::bigint as _row" if numbered else ""
     columns = [f"null::{c.sql_type} as {quote(c.name)}" for c in entity.columns.values()]
-    return f"select {', '.join(columns)}, null::varchar as _source, null::integer as _batch limit 0"
+    meta = "null::varchar as _source, null::integer as _batch"
+    return f"select {', '.join(columns)}, {meta}{number} limit 0"
 
 
-def versions(lake: Lake, entity: Entity) -> str:
-    """One row per key, or per key and source where sources are merged column by column."""
+def versions(lake: Lake, entity: Entity, *, numbered: bool = False) -> str:
+    """One row per key, or per key and source where sources are merged column by column.
+
+    numbered: also ``_row``, the row's number within its batch's file.
+    """
     rows = lake.files(entity.name, "rows")
     if not rows:
-        return empty(entity)
+        return empty(entity, numbered=numbered)
     names = names_of([*entity.columns, "_source", "_batch"])
-    select = f"select {names} from read_parquet({file_list(rows)})"
     dead = lake.files(entity.name, "dead")
+    if not dead and not numbered:
+        return f"select {names} from read_parquet({file_list(rows)})"
+    number = ", file_row_number as _row" if numbered else ""
+    select = f"select {names}{number} from read_parquet({file_list(rows)}, file_row_number=true)"
     if not dead:
         return select
-    keys = names_of(entity.key)
-    return f"{select} anti join read_parquet({file_list(dead)}) as dead using (_batch, {keys})"
+    # Numbers, not keys: comparing thirty million texts would cost seconds in every scan.
+    return (
+        f"{select} as r anti join read_parquet({file_list(dead)}) as dead "
+        "on dead._batch = r._batch and dead._row = r.file_row_number"
+    )
 
 
 def current(lake: Lake, entity: Entity) -> str:

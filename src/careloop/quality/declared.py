@@ -4,7 +4,8 @@ A file states its table, the table's key, and a list of expectations; each has a
 Expectations ``type`` and ``kwargs``, a ``severity`` and ``why`` it is there, and where the type
 does not read by itself, what it ``says``. A value ``{$PARAMETER: name}`` and ``:name`` in a
 query stand for a value of the run (``parameters.py``). A regex must match the whole value:
-that is what DuckDB's ``~`` does.
+that is what DuckDB's ``~`` does. Of what a query selects, only columns of the key are reported,
+and a column ``found``: the figure of a query about the table as a whole.
 """
 
 import difflib

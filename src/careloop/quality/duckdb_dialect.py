@@ -19,7 +19,7 @@ NAME = "careloop_duckdb"
 class QuotingPreparer(duckdb_engine.Dialect.preparer):  # type: ignore[name-defined]
     """Quotes every name: DuckDB reserves words that Postgres does not, such as ``at``."""
 
-    def _requires_quotes(self, value: str) -> bool:
+    def _requires_quotes(self, value: str) -> bool:  # noqa: ARG002
         return True
 
 

@@ -47,8 +47,8 @@ class CountedRowsExpectation(gxe.UnexpectedRowsExpectation):
     def _validate(
         self,
         metrics: dict[str, Any],
-        runtime_configuration: dict[str, Any] | None = None,
-        execution_engine: Any = None,
+        runtime_configuration: dict[str, Any] | None = None,  # noqa: ARG002
+        execution_engine: Any = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         count = metrics["unexpected_rows_query.row_count"]
         return {"success": count == 0, "result": {"observed_value": count}}
@@ -141,8 +141,9 @@ class Engine:
             for expectation, result in zip(expectations, found, strict=True)
         ]
 
-    def keys(self, table: str, expectation: Declared) -> list[str]:
-        """Keys of up to ten rows that fail ``expectation``, as text; no other column."""
+    def failing(self, table: str, expectation: Declared) -> tuple[list[str], str | None]:
+        """Keys of up to ten rows that fail ``expectation``, as text, and what its query names
+        ``found``; no other column."""
         if expectation.type == QUERY:
             # Ordered by nothing: any ten rows will do, and sorting millions would not.
             names, rows = self.query(
@@ -157,7 +158,8 @@ class Engine:
             }
             result = self._validate(table, [expectation], form)[0].result
             rows_by_name = result.get("partial_unexpected_index_list") or []
-        return _key_texts(expectation.key, rows_by_name)
+        found = next((str(row["found"]) for row in rows_by_name if "found" in row), None)
+        return _key_texts(expectation.key, rows_by_name), found
 
     def _validate(
         self, table: str, expectations: list[Declared], result_format: dict[str, Any]

@@ -16,7 +16,7 @@ from careloop.quality.limits import limits
 from careloop.quality.parameters import filled, parameters, personal_columns
 from careloop.quality.results import GateResult, Result
 from careloop.settings import Settings
-from careloop.warehouse import connect, cores
+from careloop.warehouse import connect, options
 
 Progress = Callable[[str], None]
 
@@ -68,7 +68,7 @@ def run_gate(
     for expectation in expectations:
         compiled(expectation)
     outcome = GateResult(gate, run.run_id, run.as_of.replace(tzinfo=None))
-    with Engine(path, _options(settings)) as engine:
+    with Engine(path, options(settings)) as engine:
         for table, group in groupby(expectations, key=lambda e: e.table):
             started = time.perf_counter()
             results = list(_table(engine, outcome, table, list(group)))
@@ -136,7 +136,11 @@ def _table(
     counted = next((f["element_count"] for _, _, f in found if "element_count" in f), None)
     for expectation, success, figures in found:
         rows, failing, observed = _figures(engine, expectation, figures, counted)
-        keys = [] if success else engine.keys(in_file(table), expectation)
+        keys: list[str] = []
+        if not success and expectation.observe is None:
+            keys, about_table = engine.failing(in_file(table), expectation)
+            if expectation.type == QUERY and not keys:
+                rows, failing, observed = None, None, about_table
         yield Result(
             run_id=outcome.run_id,
             as_of=outcome.as_of,
@@ -149,7 +153,7 @@ def _table(
             success=success,
             rows_checked=rows,
             rows_failing=failing,
-            keys=tuple(keys) if expectation.observe is None else (),
+            keys=tuple(keys),
             observed=observed,
             why=expectation.why,
         )
@@ -180,16 +184,3 @@ def _opened(settings: Settings, path: Path) -> duckdb.DuckDBPyConnection:
     if not path.exists():
         raise GateError(f"{path.name} has not been built yet", "run `careloop run`")
     return connect(settings, path, read_only=True)
-
-
-def _options(settings: Settings) -> dict[str, Any]:
-    """The same as `careloop.warehouse.connect`: DuckDB refuses two connections of one process
-    to one file with different options."""
-    spill = settings.home / "tmp"
-    return {
-        "threads": settings.threads or cores(),
-        "memory_limit": settings.memory_limit,
-        "temp_directory": str(spill),
-        "TimeZone": "UTC",
-        "autoinstall_known_extensions": False,
-    }

@@ -24,7 +24,24 @@ _LISTS = {
     "segments": "select segment from program.segments order by position",
     "stages": "select stage from program.stages order by position",
 }
-_MARTS = {"customers": "select count(*) from raw.customers"}
+_MARTS = {
+    # Those recorded by as_of, and those recorded later who had done something before it.
+    "customers": """
+        with customers as (
+            select customer_id, coalesce(registered_at <= as_of_utc, true) as is_recorded, as_of_utc
+            from raw.customers cross join run.context
+        ), early as (
+            select customer_id, ordered_at as at_ from raw.orders
+            union all select customer_id, occurred_at from raw.interactions
+            union all select customer_id, opened_at from raw.tickets
+        )
+        select (select count(*) from customers where is_recorded) + (
+            select count(distinct customers.customer_id) from customers
+            join early on early.customer_id = customers.customer_id and at_ <= as_of_utc
+            where not is_recorded
+        )
+    """,
+}
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$")
 _NAMED = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 

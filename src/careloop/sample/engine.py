@@ -14,7 +14,7 @@ from careloop.sample.words import load_words, set_variable
 
 ZONE = "Asia/Shanghai"
 HISTORY_DAYS = 1461
-MEMORY_LIMIT = "3GB"
+MEMORY_LIMIT = "2GB"
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def open_engine(
         try:
             con.execute("set enable_progress_bar = false")
             con.execute("set preserve_insertion_order = true")
-            # rows leave a join in the order of its left side only while sides aren't swapped
+            # tables are written nearly in order, so that the final sorts cost little
             con.execute("set disabled_optimizers = 'join_order,build_side_probe_side'")
             _set_size(con, customers, seed, as_of, lang)
             set_variable(con, "share", float(share[0]))

@@ -61,7 +61,9 @@ def _plain(error: Exception, url: str) -> str:
 
 def _statement(mapping: Mapping, after: str | None) -> str:
     name = ".".join(quote(part) for part in (mapping.table or "").split("."))
-    rows = f"select * from {name}" if mapping.table else f"select * from ({mapping.query}) as source"
+    rows = (
+        f"select * from {name}" if mapping.table else f"select * from ({mapping.query}) as source"
+    )
     if mapping.cursor and after is not None:
         rows += f" where {quote(mapping.cursor)} >= {literal(after)}"
     return rows

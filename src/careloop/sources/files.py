@@ -102,7 +102,10 @@ def _open_csv(path: Path, form: Format, scratch: Path) -> Table:
     readable = path
     if form.codec != "utf-8-sig":
         readable = scratch / "utf8.csv"
-        with _text(path, form) as source, readable.open("w", encoding="utf-8", newline="") as target:
+        with (
+            _text(path, form) as source,
+            readable.open("w", encoding="utf-8", newline="") as target,
+        ):
             _decoding(path, form, lambda: shutil.copyfileobj(source, target, 1 << 20))
     columns = ", ".join(f"{literal(c)}: 'VARCHAR'" for c in header)
     relation = (
@@ -116,7 +119,9 @@ def _open_csv(path: Path, form: Format, scratch: Path) -> Table:
 def _csv_header(path: Path, form: Format) -> list[str]:
     _refuse_binary(path, form)
     with _text(path, form) as file:
-        header = _decoding(path, form, lambda: next(csv.reader(file, delimiter=form.delimiter), None))
+        header = _decoding(
+            path, form, lambda: next(csv.reader(file, delimiter=form.delimiter), None)
+        )
     if not header or not any(name.strip() for name in header):
         raise SourceError(f"{path.name} has no header line", "the first line must name the columns")
     names = [name.strip() or f"column_{n}" for n, name in enumerate(header, 1)]
@@ -345,7 +350,12 @@ def _head(path: Path, size: int) -> bytes:
 def _refuse_binary(path: Path, form: Format) -> None:
     head = _decoding(path, form, lambda: _head(path, 1 << 16))
     wide = form.codec.startswith(("utf-16", "utf-32"))
-    if (b"\x00" in head and not wide) or head[:4] in (b"PK\x03\x04", b"PAR1", b"\x1f\x8b\x08\x00", b"%PDF"):
+    if (b"\x00" in head and not wide) or head[:4] in (
+        b"PK\x03\x04",
+        b"PAR1",
+        b"\x1f\x8b\x08\x00",
+        b"%PDF",
+    ):
         kind = "an Excel or zip file" if head[:2] == b"PK" else "a binary file"
         raise SourceError(
             f"{path.name} is {kind}, not text",
@@ -363,5 +373,3 @@ def _ends_with_newline(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, io.SEEK_END)
         return file.read(1) in (b"\n", b"\r")
-
-

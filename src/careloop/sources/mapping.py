@@ -57,7 +57,9 @@ class Plan:
         reasons = ", ".join(f"case when {test} then {reason} end" for _, test, reason in breaches)
         key = key_text(self.entity.key)
         row = ", ".join(f"{literal(c)}, _source_{n}" for n, c in enumerate(self.source_columns))
-        inner = f"select {typed}, {raw}, * exclude ({raw}) from ({self._values_sql(relation, True)})"
+        inner = (
+            f"select {typed}, {raw}, * exclude ({raw}) from ({self._values_sql(relation, True)})"
+        )
         listed = (
             f"select {names}, {LINE} as _line, {key} as _key, "
             f"list_distinct(list_filter([{columns}], lambda x: x is not null)) as _columns, "
@@ -108,7 +110,9 @@ class Plan:
             try:
                 con.execute(f"select count({expression}) from {relation} as source{where}")
             except duckdb.Error:
-                given = [f"nullif(trim({quote(c)}::varchar), '')" for c in sorted(self.inputs[name])]
+                given = [
+                    f"nullif(trim({quote(c)}::varchar), '')" for c in sorted(self.inputs[name])
+                ]
                 shown = f"'{UNREADABLE}' || coalesce({', '.join(given) or 'null'})"
                 self.expressions[name] = f"coalesce(try({expression})::varchar, {shown})"
                 self.types[name] = "VARCHAR"
@@ -277,7 +281,9 @@ def _cast(raw: str, source_type: str, column: Column, zone: str) -> str:
             number = f"try_cast({raw} as double)"
             return f"case when {number} = floor({number}) then try_cast({raw} as bigint) end"
         case "number":
-            return f"case when isfinite(try_cast({raw} as double)) then try_cast({raw} as double) end"
+            return (
+                f"case when isfinite(try_cast({raw} as double)) then try_cast({raw} as double) end"
+            )
         case _:
             return f"try_cast({raw} as {column.sql_type})"
 

@@ -8,8 +8,15 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from pydantic import model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from careloop.contract import entities
 from careloop.errors import SourceError
@@ -30,7 +37,8 @@ class Mapping(BaseModel):
         None, description="SQL over the file (as `source`), or over the source's database"
     )
     cursor: str | None = Field(
-        None, description="Column of a database table that grows; only rows from its last value on are read"
+        None,
+        description="Column of a database table that grows; only rows from its last value on are read",
     )
     sheet: str | None = Field(None, description="Sheet of an Excel workbook; the first if unset")
     encoding: str | None = Field(None, description="Overrides the source's encoding")

@@ -19,3 +19,4 @@ select
     j % 2 = 0 and (j > 0 or u(h, 1) < 0.92) as granted,
     case j when 0 then 'registration' when 1 then case when u(h, 3) < 0.6 then 'unsubscribe_link' else 'service_desk' end else 'preference_page' end as source
 from changes where until - reg > 600 or j = 0
+order by c, i, j

@@ -3,3 +3,4 @@ select
     case when is_company then full_name end as contact_person, position as job_title, phone as mobile, email, wecom_id,
     push_token, address, utc(updated) as updated_at
 from person where home <> 'store'
+order by c

@@ -4,3 +4,4 @@ select
     member_tier, is_strategic, account_manager_id, preferred_channel, preferred_contact_time, locale, source_channel, service_package,
     interests, utc(updated) as updated_at
 from profile where home <> 'store'
+order by c

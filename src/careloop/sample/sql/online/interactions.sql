@@ -18,3 +18,4 @@ select
 -- the first is the log-in of the registration
 from (select *, case when k = 0 then 0 else (h >> 40) & 255 end as i from happened)
 join slot on slot.slot = least(s + case when gap > 0 and s >= gap_from then gap else 0 end, getvariable('slots') - 1)
+order by c, k

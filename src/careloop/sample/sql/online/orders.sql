@@ -5,3 +5,4 @@ select
     utc(paid) as paid_at, utc(shipped) as shipped_at, utc(promised) as promised_at, utc(delivered) as delivered_at,
     utc(cancelled) as cancelled_at, utc(order_updated(ordered, paid, shipped, delivered, cancelled)) as updated_at
 from ord where not in_store
+order by c, k

@@ -5,7 +5,7 @@ with steps as (
 ),
 timed as (
     select
-        row_id('T', c, k) as ticket_id, e, owner,
+        row_id('T', c, k) as ticket_id, c, k, e, owner,
         case e
             when 0 then opened
             when 1 then case when waits and third > 60 then responded + third end
@@ -21,3 +21,4 @@ select
     ticket_id, utc(moment) as "at", ['open', 'pending', 'open', 'solved', 'open', 'solved', 'closed'][e + 1] as status,
     case when e in (1, 3, 5) then owner end as actor_id
 from timed where moment is not null
+order by c, k, e

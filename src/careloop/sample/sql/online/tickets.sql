@@ -5,3 +5,4 @@ select
     utc(acknowledged) as acknowledged_at, utc(responded) as first_response_at, utc(resolved_now) as resolved_at, utc(closed) as closed_at,
     (reopened is not null)::int as reopened_count, description, result, confirmation, utc(archived) as archived_at, utc(updated) as updated_at
 from ticket where not in_store
+order by c, k

@@ -9,3 +9,4 @@ select
     case when u(rnd(c, 'store consent'), 0) < 0.6 then '是' when u(rnd(c, 'store consent'), 0) < 0.9 then '否' end as 同意营销短信,
     strftime(wall(updated), '%Y/%m/%d %H:%M:%S') as 更新时间
 from person where home <> 'online'
+order by c

@@ -5,3 +5,4 @@ select
     'M' || lpad((1 + rnd(c, 'store') % 38)::varchar, 3, '0') as 门店, wall(cancelled) as 退货时间,
     wall(order_updated(ordered, paid, shipped, delivered, cancelled)) as 更新时间
 from ord where in_store
+order by c, k

@@ -7,3 +7,4 @@ select
     case confirmation when 'satisfied' then '满意' when 'fairly_satisfied' then '一般' when 'dissatisfied' then '不满意' end as 客户确认,
     wall(updated) as 更新时间
 from ticket where in_store
+order by c, k

@@ -7,3 +7,4 @@ select
     wall(greatest(slot.d * 86400 + 36000 + ((h >> 32) % 41400)::int, reg)) as 到店时间, 300 + ((h >> 48) % 3000)::int as 停留秒数
 from came
 join slot on slot.slot = least(s + case when gap > 0 and s >= gap_from then gap else 0 end, getvariable('slots') - 1)
+order by c, k

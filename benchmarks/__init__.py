@@ -1,0 +1,1 @@
+"""How fast careloop is, against reading the bytes, hand-written SQL, polars and pandas."""
