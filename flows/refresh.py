@@ -60,7 +60,7 @@ def _check(refresh: Refresh, gate: GateResult) -> GateResult:
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
-def dbt_node(name: str, node: Node) -> State:
+def dbt_node(name: str, node: Node) -> State:  # noqa: ARG001 the run is named after it
     """One dbt model or test, shown for as long as dbt works on it."""
     node.wait()
     message = f"{node.message} in {node.seconds:.2f} s"

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -64,7 +63,7 @@ class Company:
 
 
 @pytest.fixture(scope="session")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     root = tmp_path_factory.mktemp("company")
     folder = root / "crm"
     make_sample(folder, 400, 11, date(2026, 11, 1), 0.01, "auto")
@@ -88,7 +87,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
         out, company.reader_errors = reader.communicate(timeout=60)
     if out.strip():
         company.reads, company.versions_read = map(int, out.split())
-    yield company
+    return company
 
 
 def table_text(path: Path) -> dict[str, str]:

@@ -32,7 +32,7 @@ from careloop.quality.results import (
 from careloop.settings import PROJECT_ROOT, Settings
 
 ROWS = 40
-AS_OF = datetime(2026, 7, 1)  # noqa: DTZ001
+AS_OF = datetime(2026, 7, 1)
 EXPECTATIONS = PROJECT_ROOT / "expectations"
 MODELS = PROJECT_ROOT / "dbt_project" / "models"
 # Values that must never leave the lake; looked for in every result and page.

@@ -22,8 +22,9 @@ def hold(settings: Settings) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
+            holder = file.read().strip() or "unknown"
             raise BusyError(
-                f"another run (process {file.read().strip() or 'unknown'}) is using {settings.home}",
+                f"another run (process {holder}) is using {settings.home}",
                 "wait until it has finished; nothing was changed",
             ) from error
         file.seek(0)

@@ -41,7 +41,7 @@ class Ingested:
             )
 
 
-def ingest(settings: Settings, as_of: str, progress: Progress = lambda message: None) -> Ingested:
+def ingest(settings: Settings, as_of: str, progress: Progress = lambda _: None) -> Ingested:
     """Offer every source to the lake. ``as_of`` (ISO) is recorded with each batch.
 
     Callers hold the home directory's lock. A file that can't be loaded is reported in

@@ -71,8 +71,11 @@ class Settlement:
             self._copy(f"{select}{sound}", out / "rows.parquet")
             batch = self._event_range(self._replace_older(batch, out), out)
         if batch.rows_held:
-            waiting = f"{select} semi join (from removed where why = 'waiting') as w on row_number = file_row_number"
-            self._copy(waiting, out / "held.parquet")
+            waiting = "(from removed where why = 'waiting')"
+            self._copy(
+                f"{select} semi join {waiting} as w on row_number = file_row_number",
+                out / "held.parquet",
+            )
         if batch.rows_rejected or batch.rows_held:
             self._write_rejects(staged, batch, out)
         return batch
@@ -138,16 +141,20 @@ class Settlement:
 
     def _write_rejects(self, staged: Staged, batch: Batch, out: Path) -> None:
         """``rejects.parquet``: one row per rejected or waiting row, with its raw text."""
-        head = f"{literal(batch.source)} as source, {literal(batch.file)} as file, {batch.seq} as _batch"
+        names = f"{literal(batch.source)} as source, {literal(batch.file)} as file"
+        head = f"{names}, {batch.seq} as _batch"
         waits = " || '; ' || ".join(
-            f"{literal(column + ': ')} || {column} || {literal(f' is not among the {parent} loaded')}"
+            f"{literal(f'{column}: ')} || {column} || "
+            f"{literal(f' is not among the {parent} loaded')}"
             for column, parent in self.entity.parents.items()
         )
         row = ", ".join(f"{literal(c)}, {quote(c)}" for c in self.entity.columns)
         joined = f"from {staged.rows} join removed on row_number = file_row_number"
         parts = [
-            f"select {head}, _line as line, _key as key, array_to_string(_columns, ', ') as columns, "
-            "array_to_string(_reasons, '; ') as reason, false as waiting, _key is null as keyless, "
+            f"select {head}, _line as line, _key as key, "
+            "array_to_string(_columns, ', ') as columns, "
+            "array_to_string(_reasons, '; ') as reason, "
+            "false as waiting, _key is null as keyless, "
             f"_raw as raw {joined} where why = 'rejected'"
         ]
         if waits:

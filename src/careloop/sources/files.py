@@ -27,6 +27,7 @@ from careloop.warehouse import literal
 
 LINE = "_careloop_line"
 CHUNK = 50_000
+BINARY = (b"PK\x03\x04", b"PAR1", b"\x1f\x8b", b"%PDF")
 CSV_SUFFIXES = {".csv", ".tsv", ".txt"}
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 csv.field_size_limit(2**27)
@@ -318,7 +319,8 @@ class _Remembering:
 
 
 def _text(path: Path, form: Format) -> IO[str]:
-    binary: Any = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    binary = opener(path, "rb")
     return io.TextIOWrapper(binary, encoding=form.codec, errors="strict", newline="")
 
 

@@ -72,7 +72,7 @@ class Plan:
             f"from ({listed})"
         )
 
-    def _values_sql(self, relation: str, full: bool = False) -> str:
+    def _values_sql(self, relation: str, *, full: bool = False) -> str:
         """Source rows that pass `where`, each mapped expression as ``raw_<column>``."""
         select = [f"{_clean(e, self.types[c])} as raw_{c}" for c, e in self.expressions.items()]
         if full:
@@ -276,7 +276,10 @@ def _cast(raw: str, source_type: str, column: Column, zone: str) -> str:
             return f"timezone({literal(zone)}, {raw})::date"
         case "boolean" if text:
             true, false = (", ".join(literal(v) for v in values) for values in (TRUE, FALSE))
-            return f"case when lower({raw}) in ({true}) then true when lower({raw}) in ({false}) then false end"
+            return (
+                f"case when lower({raw}) in ({true}) then true "
+                f"when lower({raw}) in ({false}) then false end"
+            )
         case "integer" if source_type not in ("BIGINT", "INTEGER", "SMALLINT", "TINYINT"):
             number = f"try_cast({raw} as double)"
             return f"case when {number} = floor({number}) then try_cast({raw} as bigint) end"
@@ -294,7 +297,7 @@ def _to_utc(raw: str, source_type: str, zone: str) -> str:
         return f"({raw} at time zone 'UTC')"
     if source_type != "VARCHAR":
         return _local_to_utc(f"try_cast({raw} as timestamp)", zone)
-    # A plain cast would silently ignore an offset; only texts that may carry one pay for the slow way.
+    # A plain cast would silently ignore an offset; only texts that may carry one pay for it.
     local = _local_to_utc(f"try_cast({raw} as timestamp)", zone)
     offset = f"regexp_matches({raw}, '(?i)(z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$')"
     plain = f"length({raw}) <= 10 or (length({raw}) = 19 and {raw}[17] = ':')"

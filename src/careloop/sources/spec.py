@@ -38,7 +38,7 @@ class Mapping(BaseModel):
     )
     cursor: str | None = Field(
         None,
-        description="Column of a database table that grows; only rows from its last value on are read",
+        description="Growing column of a database table; only rows from its last value are read",
     )
     sheet: str | None = Field(None, description="Sheet of an Excel workbook; the first if unset")
     encoding: str | None = Field(None, description="Overrides the source's encoding")
