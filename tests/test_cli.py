@@ -1,0 +1,137 @@
+"""What people type and read."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from careloop.cli.contract import contract_markdown
+from careloop.cli.main import app
+from careloop.cli.run import days_between
+from careloop.errors import CareloopError, SourceError
+from careloop.settings import PROJECT_ROOT, load_settings
+from conftest import Company
+
+ANALYSES = sorted((PROJECT_ROOT / "dbt_project" / "analyses").glob("*.sql"))
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command with its full name."""
+    found: list[tuple[str, click.Command]] = []
+
+    def walk(name: str, command: click.Command) -> None:
+        children = getattr(command, "commands", None)
+        if children is None:
+            found.append((name, command))
+        for child, sub in (children or {}).items():
+            walk(f"{name} {child}".strip(), sub)
+
+    walk("", typer.main.get_command(app))
+    return found
+
+
+def run(company: Company, *arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments, "--home", str(company.settings.home)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
+    text = command.help or ""
+    assert "Example" in text, f"careloop {name} --help shows no example"
+    assert f"careloop {name}" in text
+    assert all(getattr(p, "help", "") for p in command.params if isinstance(p, click.Option))
+
+
+def test_the_contract_page_is_up_to_date() -> None:
+    page = (PROJECT_ROOT / "docs" / "contract.md").read_text("utf-8")
+    assert page == contract_markdown(), "run: careloop contract --markdown > docs/contract.md"
+
+
+def test_output_keeps_to_a_hundred_columns(company: Company) -> None:
+    for arguments in (["marts"], ["marts", "dim_customers"], ["quarantine"]):
+        assert max(map(len, run(company, *arguments).splitlines())) <= 100 or "file" in arguments
+
+
+def test_sql_as_table_json_and_csv(company: Company) -> None:
+    statement = "select segment, count(*) as customers from dim_customers group by all order by all"
+    assert "core" in run(company, "sql", statement)
+    rows = json.loads(run(company, "sql", statement, "--json"))
+    assert sum(row["customers"] for row in rows) == 400
+    assert run(company, "sql", statement, "--csv").splitlines()[0] == "segment,customers"
+    with pytest.raises(CareloopError, match="the query failed"):
+        run(company, "sql", "select nothing from nowhere")
+    with pytest.raises(CareloopError, match="read-only"):
+        run(company, "sql", "create table mine as select 1")
+
+
+def test_the_quarantine_counts_and_shows_rows(company: Company) -> None:
+    shown = json.loads(run(company, "quarantine", "--json", "--rows", "500"))
+    assert sum(row["rows"] for row in shown["counts"]) == len(shown["rows"]) > 20
+    assert all(row["reason"] for row in shown["rows"])
+    assert all("raw" not in row for row in shown["rows"])
+    only = json.loads(run(company, "quarantine", "orders", "--json"))
+    assert {row["entity"] for row in only["rows"]} == {"orders"}
+
+
+def test_source_check_loads_nothing_and_hides_personal_values(company: Company) -> None:
+    folder = company.folder / "store"
+    result = CliRunner().invoke(app, ["source", "check", str(folder), "--json"])
+    checked = {item["entity"]: item for item in json.loads(result.output)["mapped"]}
+    assert checked["contacts"]["rows"][0]["phone"] in ("•••", None)
+    assert len(checked["orders"]["rows"]) == 5
+    assert "birthday" in checked["customers"]["maps"]
+    assert "is_strategic" in checked["customers"]["missing"]
+    text = CliRunner().invoke(app, ["source", "check", str(folder)]).output
+    assert "left over" in text
+    assert "maps" in text
+
+
+def test_source_check_names_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "source.yml").write_text(
+        "name: a\nzone: UTC\nentities:\n  customers: {file: c.csv}\n  orders: {file: o.csv}\n"
+    )
+    (tmp_path / "c.csv").write_text("id\n1\n")
+    with pytest.raises(SourceError) as caught:
+        app(["source", "check", str(tmp_path)], standalone_mode=False)
+    assert "nothing maps to the required column customer_id" in str(caught.value)
+    assert "no file matches o.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("question", ANALYSES, ids=[path.stem for path in ANALYSES])
+def test_the_example_questions_have_answers(company: Company, question: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["sql", "-", "--home", str(company.settings.home)], input=question.read_text("utf-8")
+    )
+    assert result.exit_code == 0, result.exception
+
+
+def test_days_of_a_backfill() -> None:
+    from datetime import date
+
+    months = days_between(date(2026, 1, 31), date(2026, 4, 1), "month")
+    assert [str(day) for day in months] == ["2026-01-31", "2026-02-01", "2026-03-01", "2026-04-01"]
+    weeks = days_between(date(2026, 1, 1), date(2026, 1, 31), "week")
+    assert [day.day for day in weeks] == [1, 8, 15, 22, 29]
+    with pytest.raises(CareloopError, match="allowed: day, week, month"):
+        days_between(date(2026, 1, 1), date(2026, 1, 2), "year")
+
+
+def test_settings_come_from_file_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "careloop.toml").write_text('program = "key_account"\nhome = "elsewhere"\n')
+    assert load_settings().program == "key_account"
+    monkeypatch.setenv("CARELOOP_PROGRAM", "b2b_service")
+    settings = load_settings()
+    assert (settings.program, settings.home) == ("b2b_service", (tmp_path / "elsewhere").resolve())
+    (tmp_path / "careloop.toml").write_text('programm = "x"\n')
+    with pytest.raises(CareloopError, match="programm"):
+        load_settings()
