@@ -1,7 +1,7 @@
 """The company measured: a sample CRM in Parquet and the lake careloop's own ingest makes of it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from careloop.sample import make_sample
@@ -10,7 +10,7 @@ from careloop.settings import Settings, load_settings
 SEED = 7
 AS_OF = date(2026, 11, 1)
 # Midnight of AS_OF in Shanghai, the zone of the pack.
-AS_OF_UTC = datetime(2026, 10, 31, 16)
+AS_OF_UTC = datetime(2026, 10, 31, 16, tzinfo=UTC).replace(tzinfo=None)
 NEXT_DAY = AS_OF + timedelta(days=1)
 
 

@@ -90,16 +90,14 @@ def prepare(company: Company) -> dict[str, Any]:
 
 
 def raw_gate(company: Company) -> dict[str, Any]:
-    refresh = _prepared(company)
-    return _gate(company, refresh, refresh.raw_gate)
+    return _gate(company, _prepared(company).raw_gate)
 
 
 def marts_gate(company: Company) -> dict[str, Any]:
-    refresh = _prepared(company)
-    return _gate(company, refresh, refresh.marts_gate)
+    return _gate(company, _prepared(company).marts_gate)
 
 
-def _gate(company: Company, refresh: Refresh, step: Callable[[Any], Any]) -> dict[str, Any]:
+def _gate(company: Company, step: Callable[[Any], Any]) -> dict[str, Any]:
     _import_all()
     with Timer() as timer:
         result = step(_quiet)

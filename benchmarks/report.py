@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.measure import Figures
@@ -45,7 +46,7 @@ def growth(results: Results, step: str) -> list[float | None]:
     """Exponents from each size to the next: 1 is linear, 0 constant."""
     sizes = sorted(results)
     found = []
-    for small, large in zip(sizes, sizes[1:], strict=False):
+    for small, large in pairwise(sizes):
         a, b = results[small].get(step), results[large].get(step)
         known = a and b and a.seconds and b.seconds and min(a.seconds, b.seconds) > 0
         found.append(
@@ -102,11 +103,12 @@ def print_report(results: Results) -> None:
         cells += [f"{e:.2f}" if e is not None else "–" for e in growth(results, step)]
         rows.append(cells)
     head = ["step"] + [f"{_short(size)} s" for size in sizes] + ["× (b)", "peak MB"]
-    head += [f"{_short(a)}–{_short(b)}" for a, b in zip(sizes, sizes[1:], strict=False)]
+    head += [f"{_short(a)}–{_short(b)}" for a, b in pairwise(sizes)]
     print_table(head, rows, title="Seconds, ratio to (b) and memory at the largest, growth")
-    reached = [[*row[:3], row[3]] for row in goals(largest)]
+    reached = [list(row) for row in goals(largest)]
     if reached:
-        print_table(["goal", "limit", "reached", "met"], reached, title=f"At {sizes[-1]:,} customers")
+        title = f"At {sizes[-1]:,} customers"
+        print_table(["goal", "limit", "reached", "met"], reached, title=title)
     for step in ("dbt", "raw gate", "marts gate"):
         if step in largest and largest[step].details.get("slowest"):
             slow = list(largest[step].details["slowest"].items())

@@ -8,10 +8,11 @@ from benchmarks.company import Company
 
 ROUNDED = 1e-4
 # Texts that pandas and polars leave out.
-LEFT_OUT = (
-    "segment_title_en segment_title_zh segment_reason segment_since stage_title_en "
-    "stage_title_zh stage_reason stage_since as_of_on"
-).split()
+LEFT_OUT = {
+    f"{dimension}_{suffix}"
+    for dimension in ("segment", "stage")
+    for suffix in ("title_en", "title_zh", "reason", "since")
+} | {"as_of_on"}
 
 
 def check_same(company: Company) -> list[str]:

@@ -31,9 +31,7 @@ def read(company: Company) -> dict[str, Any]:
     with Timer() as timer:
         for entity, columns in NEEDED.items():
             files = f"{company.lake}/{entity}/*/rows.parquet"
-            con.execute(
-                f"select bit_xor(hash({columns})) from read_parquet('{files}')"
-            ).fetchall()
+            con.execute(f"select bit_xor(hash({columns})) from read_parquet('{files}')").fetchall()
     return {"seconds": timer.seconds, "cpu": timer.cpu}
 
 

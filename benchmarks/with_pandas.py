@@ -70,7 +70,9 @@ def _orders(orders: pd.DataFrame, now: pd.Timestamp, since: dict) -> pd.DataFram
     late = due & np.where(arrived, delivered > promised, True)
     foreign = orders["currency"].notna() & (orders["currency"] != "CNY")
     spend = orders["amount"].copy()
-    spend[foreign] = (spend[foreign] * orders["currency"][foreign].map(RATES).astype("float64")).round(4)
+    spend[foreign] = (
+        spend[foreign] * orders["currency"][foreign].map(RATES).astype("float64")
+    ).round(4)
     flat = pd.DataFrame(
         {
             "customer_id": orders["customer_id"],

@@ -58,8 +58,10 @@ def _orders(orders: pl.LazyFrame, now: pl.Expr, since: dict[str, pl.Expr]) -> pl
         .otherwise(status.is_null())
         .fill_null(False)
     )  # fmt: skip
-    out = pl.when(later).then(pl.col("cancelled_at") <= now).otherwise(
-        status.is_in(["cancelled", "returned"])
+    out = (
+        pl.when(later)
+        .then(pl.col("cancelled_at") <= now)
+        .otherwise(status.is_in(["cancelled", "returned"]))
     )
     late = (
         pl.when(pl.col("delivered_at") <= now)
@@ -68,8 +70,10 @@ def _orders(orders: pl.LazyFrame, now: pl.Expr, since: dict[str, pl.Expr]) -> pl
         .then(True)
     )
     money = pl.Decimal(18, 4)
-    rate = pl.col("currency").fill_null("CNY").replace_strict(
-        {"CNY": 1.0, **{k: float(v) for k, v in RATES.items()}}, default=None
+    rate = (
+        pl.col("currency")
+        .fill_null("CNY")
+        .replace_strict({"CNY": 1.0, **{k: float(v) for k, v in RATES.items()}}, default=None)
     )
     counts, spend = pl.col("counts"), pl.col("spend")
     return (
@@ -255,7 +259,8 @@ def _measured(profile: pl.LazyFrame, now: pl.Expr, today: pl.Expr) -> pl.LazyFra
         )
         .with_columns(
             registered_on=day(at("registered_at")),
-            is_member=(at("member_since") <= now).fill_null(False) | at("member_tier").is_not_null(),
+            is_member=(at("member_since") <= now).fill_null(False)
+            | at("member_tier").is_not_null(),
             known_since=day(pl.coalesce("registered_at", "first_order_at", "first_interaction_at")),
             days_since_first_order=days("first_order_on"),
             days_since_last_order=days("last_order_on"),

@@ -25,6 +25,7 @@ def _unreachable(_task: Any, _run: Any, state: State) -> bool:
     retries=3,
     retry_delay_seconds=[10, 60, 300],
     retry_condition_fn=_unreachable,
+    task_run_name="load sources",
     cache_policy=NO_CACHE,
 )
 def load_sources(refresh: Refresh) -> Ingested:
@@ -35,19 +36,19 @@ def load_sources(refresh: Refresh) -> Ingested:
     return loaded
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="prepare warehouse", cache_policy=NO_CACHE)
 def prepare_warehouse(refresh: Refresh) -> None:
     """Start the run's private warehouse from the lake and the program pack."""
     refresh.prepare()
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="raw gate", cache_policy=NO_CACHE)
 def check_raw(refresh: Refresh) -> GateResult:
     """The gate before dbt; a critical failure stops the run."""
     return _check(refresh, refresh.raw_gate(get_run_logger().info))
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="marts gate", cache_policy=NO_CACHE)
 def check_marts(refresh: Refresh) -> GateResult:
     """The gate before publishing; a critical failure stops the run."""
     return _check(refresh, refresh.marts_gate(get_run_logger().info))
@@ -67,7 +68,7 @@ def dbt_node(name: str, node: Node) -> State:  # noqa: ARG001 the run is named a
     return Failed(message=message) if node.failed else Completed(message=message)
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="publish", cache_policy=NO_CACHE)
 def publish_marts(refresh: Refresh) -> Published:
     """Put the marts in place; readers that are open keep their version."""
     published = refresh.publish()
@@ -75,7 +76,12 @@ def publish_marts(refresh: Refresh) -> Published:
     return published
 
 
-@flow(name="refresh", flow_run_name="refresh {as_of}", log_prints=True)
+def _run_name() -> str:
+    asked = runtime.flow_run.parameters.get("as_of")
+    return f"refresh {asked or format(runtime.flow_run.scheduled_start_time, '%Y-%m-%d %H:%M %Z')}"
+
+
+@flow(name="refresh", flow_run_name=_run_name, log_prints=True)
 def refresh(as_of: str | None = None, program: str | None = None) -> State:
     """Refresh the marts.
 

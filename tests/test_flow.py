@@ -36,6 +36,11 @@ class Server:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read() or "null")
 
+    def last_run(self) -> dict[str, Any]:
+        ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
+        body = {"sort": "END_TIME_DESC", "limit": 1, "flow_runs": ended}
+        return self.post("flow_runs/filter", body)[0]
+
     def artifacts(self, run_id: str) -> dict[str, Any]:
         found = self.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
         return {artifact["key"]: artifact for artifact in found}
@@ -58,7 +63,7 @@ def server(company: Company) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def good_run(server: Server) -> dict[str, Any]:
     assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 0
-    return server.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
+    return server.last_run()
 
 
 def test_a_run_shows_its_models_tests_and_artifacts(server: Server, good_run: dict) -> None:
@@ -86,7 +91,7 @@ def test_a_failed_run_says_why_in_one_sentence(
         assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 1
     finally:
         empty.unlink()
-    run = server.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
+    run = server.last_run()
     assert run["state"]["type"] == "FAILED"
     assert run["state"]["message"] == "orders_zz.csv is empty"
 

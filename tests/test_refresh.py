@@ -81,6 +81,18 @@ def test_quality_results_and_loads_are_published(company: Company) -> None:
     assert rejected > 20
 
 
+def test_exactly_the_damaged_rows_are_in_quarantine(company: Company) -> None:
+    """The sample says which rows it damaged; nothing else may be rejected, and nothing less."""
+    with duckdb.connect() as con:
+        expected = dict(
+            con.execute(
+                f"select expect, count(*) from '{company.folder}/truth/dirt.csv' group by expect"
+            ).fetchall()
+        )
+    rejected, held = company.rows("select sum(rows_rejected), sum(rows_held) from rpt_loads")[0]
+    assert (rejected, held) == (expected["rejected"], expected["held"])
+
+
 def test_no_personal_data_is_published(company: Company) -> None:
     personal = {c.name for e in entities().values() for c in e.columns.values() if c.personal}
     lake = Lake(company.settings.lake)

@@ -20,6 +20,7 @@ from careloop.sources import database
 from careloop.sources.files import Table, open_table
 from careloop.sources.mapping import Plan
 from careloop.sources.spec import Source, load_source
+from careloop.warehouse import names_of
 
 SHOWN_ROWS = 5
 
@@ -74,21 +75,34 @@ def _check(offer: Offer, reveal: bool) -> dict[str, Any]:
         plan = plan_of(con, offer, table)
         relation = offer.relation(table)
         columns = list(plan.expressions)
-        names = ", ".join(f'"{c}"' for c in columns)
-        sql = plan.staged_sql(f"(select * from {relation} limit 2000)", full=False)
-        rows = con.execute(
-            f"select {names} from ({sql}) where _error is null limit {SHOWN_ROWS}"
-        ).fetchall()
-        broken = con.execute(f"select count(*) from ({sql}) where _error is not null").fetchall()
+        head = f"(select * from {relation} limit 2000)"
+        try:
+            rows, broken = _first_rows(con, plan, head)
+        except duckdb.Error:
+            plan.guard(con, head)
+            rows, broken = _first_rows(con, plan, head)
     return {
         "entity": offer.entity.name,
         "file": offer.file,
         "maps": plan.expressions,
         "missing": plan.missing,
         "left_over": plan.left_over,
-        "bad_rows_in_first_2000": broken[0][0],
+        "bad_rows_in_first_2000": broken,
         "rows": [_masked(plan, columns, row, reveal) for row in rows],
     }
+
+
+def _first_rows(
+    con: duckdb.DuckDBPyConnection, plan: Plan, relation: str
+) -> tuple[list[tuple[Any, ...]], int]:
+    """A few sound rows, mapped, and how many rows of ``relation`` break the contract."""
+    sql = plan.staged_sql(relation, full=False)
+    names = names_of(plan.expressions)
+    rows = con.execute(
+        f"select {names} from ({sql}) where _error is null limit {SHOWN_ROWS}"
+    ).fetchall()
+    broken = con.execute(f"select count(*) from ({sql}) where _error is not null").fetchall()
+    return rows, broken[0][0]
 
 
 def _open(offer: Offer, scratch: Path) -> Table:

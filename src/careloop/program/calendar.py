@@ -6,11 +6,12 @@ published, else the statutory days. Lunar festivals are computed for 1901 to 209
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 import holidays
-from lunar_python import Lunar, LunarMonth
+from lunar_python import Lunar, LunarYear, Solar
 from pydantic import Field, model_validator
 
 from careloop.errors import ProgramError
@@ -262,11 +263,22 @@ def _days_of(occasion: Occasion, year: int) -> list[date]:
     return sorted(day for day in set(occasion.dates or ()) if day.year == year)
 
 
+@cache
+def _lunar_year(year: int) -> LunarYear:
+    """Its months and solar terms; working one out takes as long as reading a pack."""
+    return LunarYear(year)
+
+
+def _solar(julian_day: float) -> date:
+    solar = Solar.fromJulianDay(julian_day)
+    return date(solar.getYear(), solar.getMonth(), solar.getDay())
+
+
 def _lunar_day(rule: LunarDay, lunar_year: int) -> date:
     """A month has 29 or 30 days; of 29, the last one stands for the 30th."""
-    days = LunarMonth.fromYm(lunar_year, rule.month).getDayCount()
-    solar = Lunar.fromYmd(lunar_year, rule.month, min(rule.day, days)).getSolar()
-    return date(solar.getYear(), solar.getMonth(), solar.getDay())
+    month = _lunar_year(lunar_year).getMonth(rule.month)
+    day = min(rule.day, month.getDayCount())
+    return _solar(month.getFirstJulianDay()) + timedelta(days=day - 1)
 
 
 def _nth_weekday(rule: NthWeekday, year: int) -> date:
@@ -281,8 +293,8 @@ def _nth_weekday(rule: NthWeekday, year: int) -> date:
 
 def _qingming(year: int) -> date:
     """Pure Brightness, a solar term of the lunar year that begins in the same spring."""
-    solar = Lunar.fromYmd(year, 1, 1).getJieQiTable()["清明"]
-    return date(solar.getYear(), solar.getMonth(), solar.getDay())
+    terms = _lunar_year(year).getJieQiJulianDays()
+    return _solar(terms[Lunar.JIE_QI_IN_USE.index("清明")])
 
 
 def _in_range(first: date, last: date) -> None:

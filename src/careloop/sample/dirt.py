@@ -78,7 +78,8 @@ def make_dirt(
             (key, damage.defect, damage.expect)
             for (key,) in con.execute(f"select {export.key} from ({damaged})").fetchall()
         ]
-    return Dirt(" union all ".join(parts), short, record)
+    query = f"from ({' union all '.join(parts)}) order by all" if parts else ""
+    return Dirt(query, sorted(short), sorted(record, key=lambda row: (row[1], row[0] or "")))
 
 
 def _fits(con: duckdb.DuckDBPyConnection, damage: Damage, types: dict[str, str]) -> bool:

@@ -40,7 +40,7 @@ def write_rows(
 ) -> int:
     """Writes the rows of ``query``, then those of ``dirt``; returns their number."""
     if path.suffix == ".parquet":
-        everything = f"{query} union all {dirt.query}" if dirt and dirt.query else query
+        everything = _after(con, query, dirt.query) if dirt and dirt.query else query
         return _copy(con, everything, path, "format parquet, parquet_version v2")
     csv = path.suffix == ".csv"
     draft = path.with_name(f".{path.name}.draft")
@@ -85,6 +85,15 @@ def _append(con: duckdb.DuckDBPyConnection, dirt: Dirt, draft: Path, options: st
         for line in dirt.short:
             target.write(f"{line}\n".encode())
     return rows + len(dirt.short)
+
+
+def _after(con: duckdb.DuckDBPyConnection, query: str, extra: str) -> str:
+    """The rows of ``query``, then those of ``extra``; a bare `union all` may mix their order."""
+    first = ", ".join(row[0] for row in con.execute(f"describe {query}").fetchall()[:3])
+    return (
+        f"select * exclude (part) from (select *, 0 as part from ({query}) "
+        f"union all select *, 1 from ({extra})) order by part, {first}"
+    )
 
 
 def _with_times(con: duckdb.DuckDBPyConnection, query: str, pattern: str) -> str:

@@ -58,7 +58,7 @@ class Plan:
         key = key_text(self.entity.key)
         row = ", ".join(f"{literal(c)}, _source_{n}" for n, c in enumerate(self.source_columns))
         inner = (
-            f"select {typed}, {raw}, * exclude ({raw}) from ({self._values_sql(relation, True)})"
+            f"select {typed}, {raw}, * exclude ({raw}) from ({self._values_sql(relation, full=True)})"
         )
         listed = (
             f"select {names}, {LINE} as _line, {key} as _key, "

@@ -1,18 +1,11 @@
 {{ config(materialized="view") }}
 
 {#-
-    Ranked by the distinct values of each axis instead of by customer: equal values share a
-    place by construction, and days and counts have few values, so little is sorted.
+    Days and counts have few values: they are ranked by distinct value, not by customer, which
+    sorts almost nothing. Money has nearly as many values as customers and is ranked directly.
+    Either way equal values get equal ranks and scores.
 -#}
 {%- set window = setting_text("rfm.window") if execute else "total" -%}
-{%- set axes = {
-    "spend": "spend_total",
-    "spend_long": "spend_long",
-    "frequency": "orders_total",
-    "recency": "recency",
-    "f_window": "orders_" ~ window,
-    "m_window": "spend_" ~ window,
-} -%}
 
 with
 
@@ -29,41 +22,54 @@ buyers as (
     where orders_total > 0
 ),
 
-{% for axis, value in axes.items() -%}
-{{ axis }}_places as (
+{% for place in ["recency", "orders_total", "orders_" ~ window] | unique -%}
+{{ place }}_places as (
     select
-        value,
-        sum(customers) over (order by value) as at_or_below,
-        sum(customers) over (order by value) - customers as below,
+        {{ place }},
+        sum(customers) over (order by {{ place }}) as at_or_below,
+        sum(customers) over (order by {{ place }}) - customers as below,
         sum(customers) over () as buyers
     from (
         select
-            {{ value }} as value,
+            {{ place }},
             count(*) as customers
         from buyers
-        group by value
+        group by {{ place }}
     ) as counted
 ),
 
 {% endfor -%}
+money as (
+    select
+        customer_id,
+        cume_dist() over (order by spend_total) as spend_rank,
+        cume_dist() over (order by spend_long) as spend_long_rank,
+        rank() over (order by spend_{{ window }}) - 1 as below,
+        count(*) over () as buyers
+    from buyers
+),
+
 scored as (
     select
         buyers.customer_id,
-        {%- for axis in ["spend", "spend_long", "frequency", "recency"] %}
-        {{ axis }}_places.at_or_below / cast({{ axis }}_places.buyers as double)
-            as {{ axis }}_rank,
-        {%- endfor %}
+        money.spend_rank,
+        money.spend_long_rank,
+        orders_total_places.at_or_below / cast(orders_total_places.buyers as double)
+            as frequency_rank,
+        recency_places.at_or_below / cast(recency_places.buyers as double) as recency_rank,
         {{ rfm_score("recency_days", "buyers.days_since_last_order", "recency_places") }}
             as r_score,
-        {{ rfm_score("frequency", "buyers.orders_" ~ window, "f_window_places") }} as f_score,
-        {{ rfm_score("monetary", "buyers.spend_" ~ window, "m_window_places") }} as m_score
+        {{ rfm_score("frequency", "buyers.orders_" ~ window, "orders_" ~ window ~ "_places") }}
+            as f_score,
+        {{ rfm_score("monetary", "buyers.spend_" ~ window, "money") }} as m_score
     from buyers
-    inner join spend_places on buyers.spend_total = spend_places.value
-    inner join spend_long_places on buyers.spend_long = spend_long_places.value
-    inner join frequency_places on buyers.orders_total = frequency_places.value
-    inner join recency_places on buyers.recency = recency_places.value
-    inner join f_window_places on buyers.orders_{{ window }} = f_window_places.value
-    inner join m_window_places on buyers.spend_{{ window }} = m_window_places.value
+    inner join money on buyers.customer_id = money.customer_id
+    inner join orders_total_places on buyers.orders_total = orders_total_places.orders_total
+    inner join recency_places on buyers.recency = recency_places.recency
+    {%- if window != "total" %}
+    inner join orders_{{ window }}_places
+        on buyers.orders_{{ window }} = orders_{{ window }}_places.orders_{{ window }}
+    {%- endif %}
 ),
 
 final as (

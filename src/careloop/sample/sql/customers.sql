@@ -18,7 +18,7 @@ typed as (
             else case when u(h, 2) < 0.85 then 'zh' else 'en' end end as lang,
         u(h, 3) as luck,
         -- gamma with shape one half: most buy rarely, a few very often
-        0.0055 + 0.0275 * pow(normal(rnd(c, 'rate')), 2) as rate
+        0.007 + 0.035 * pow(normal(rnd(c, 'rate')), 2) as rate
     from arrived
 ),
 lives as (
@@ -28,7 +28,7 @@ lives as (
         (reg + 600 + -ln(wide(hl, 0)) * 5 * 86400)::bigint as first_order,
         case
             when wide(rnd(c, 'one-off'), 0) < 0.07 then 5
-            else 10 + (-ln(wide(hl, 1))) * 1100 * (0.6 + least(rate, 0.1) * 20)
+            else 10 + (-ln(wide(hl, 1))) * 1500 * (0.6 + least(rate, 0.1) * 20)
         end as life_days
     from typed
 ),

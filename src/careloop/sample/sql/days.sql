@@ -34,7 +34,8 @@ weighed as (
     from calendar
 ),
 shares as (
-    select *, pow(weight, 0.8) * exp(-0.0024 * (getvariable('days') - d)) as arrival from weighed
+    select *, pow(weight, 0.8) * (exp(-0.0016 * (getvariable('days') - d))
+        + 10 * exp(-0.02 * (getvariable('days') - d))) as arrival from weighed
 )
 select
     d,

@@ -74,7 +74,7 @@ select
             else pick(getvariable('positions_zh'), rnd(c, 'position')) end end as position,
     -- 154 is assigned to no operator and example.* to nobody: a message can never reach a stranger
     case when u(rnd(c, 'phone'), 0) > 0.03 then '154' || lpad(((c * 7654321::bigint + 1234567) % 100000000)::varchar, 8, '0') end as phone,
-    case when u(rnd(c, 'phone'), 1) > 0.12 then 'c' || (1000000 + c) || pick(['@example.com', '@example.org', '@mail.example.cn', '@例子.example'][1:3], rnd(c, 'mail')) end as email,
+    case when u(rnd(c, 'phone'), 1) > 0.12 then 'c' || (1000000 + c) || pick(['@example.com', '@example.org', '@mail.example.net', '@例子.example'][1:3], rnd(c, 'mail')) end as email,
     case when u(rnd(c, 'phone'), 2) < 0.6 then 'wm' || hex(rnd(c, 'wecom'))  end as wecom_id,
     case when u(rnd(c, 'phone'), 3) < 0.5 then 'pt-' || lower(hex(rnd(c, 'push'))) end as push_token,
     case
