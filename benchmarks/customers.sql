@@ -113,12 +113,12 @@ group by customer_id;
 
 create temp table consents_by_customer as
 with latest as (
-    select customer_id, purpose, arg_max(granted, changed_at) as granted
+    select customer_id, arg_max(granted, changed_at) as granted
     from read_parquet(getvariable('lake') || '/consents/*/rows.parquet')
-    where changed_at <= getvariable('as_of')
-    group by customer_id, purpose, channel
+    where changed_at <= getvariable('as_of') and purpose = 'marketing'
+    group by customer_id, channel
 )
-select customer_id, bool_or(granted) filter (where purpose = 'marketing') as has_consent_marketing
+select customer_id, bool_or(granted) as has_consent_marketing
 from latest
 group by customer_id;
 
@@ -142,45 +142,73 @@ window
     frequency as (order by orders_total),
     recency as (order by last_order_on);
 
--- Several sources know the same customer: of each column the latest known value holds.
+-- Several sources may know the same customer: of each column the latest known value holds.
+create temp table known as
+select *, coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch as rank
+from read_parquet(getvariable('lake') || '/customers/*/rows.parquet');
+
+create temp table shared as
+select customer_id from known group by customer_id having count(*) > 1;
+
 create temp table people as
-with known as (
-    select *, coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch as rank
-    from read_parquet(getvariable('lake') || '/customers/*/rows.parquet')
-)
 select
     customer_id,
-    string_agg(distinct _source, '+' order by _source) as source,
-    arg_max(customer_type, rank) as customer_type,
-    arg_max(region, rank) as region,
-    arg_max(industry, rank) as industry,
-    arg_max(sex, rank) as sex,
-    arg_max(locale, rank) as locale,
-    arg_max(source_channel, rank) as source_channel,
-    arg_max(service_package, rank) as service_package,
-    arg_max(account_manager_id, rank) as account_manager_id,
-    coalesce(arg_max(is_strategic, rank), false) as is_strategic,
-    arg_max(registered_at, rank) as registered,
-    arg_max(cooperation_start_on, rank) as cooperation_start,
-    arg_max(member_since, rank) as joined_at,
-    arg_max(member_tier, rank) as tier
+    _source as source,
+    customer_type,
+    region,
+    industry,
+    sex,
+    locale,
+    source_channel,
+    service_package,
+    account_manager_id,
+    is_strategic,
+    registered_at,
+    cooperation_start_on,
+    member_since,
+    member_tier
 from known
+anti join shared using (customer_id)
+union all
+select
+    customer_id,
+    string_agg(distinct _source, '+' order by _source),
+    arg_max(customer_type, rank),
+    arg_max(region, rank),
+    arg_max(industry, rank),
+    arg_max(sex, rank),
+    arg_max(locale, rank),
+    arg_max(source_channel, rank),
+    arg_max(service_package, rank),
+    arg_max(account_manager_id, rank),
+    arg_max(is_strategic, rank),
+    arg_max(registered_at, rank),
+    arg_max(cooperation_start_on, rank),
+    arg_max(member_since, rank),
+    arg_max(member_tier, rank)
+from known
+semi join shared using (customer_id)
 group by customer_id;
 
 create table dim_customers as
 with profile as (
     select
-        people.*,
-        case when registered <= getvariable('as_of') then registered end as registered_at,
-        (registered_at + interval 8 hours)::date as registered_on,
-        case when coalesce(joined_at <= getvariable('as_of'), true) then tier end as member_tier,
-        coalesce(joined_at <= getvariable('as_of'), false) or member_tier is not null as is_member,
+        people.* exclude (registered_at, cooperation_start_on, member_since, member_tier)
+        replace (coalesce(is_strategic, false) as is_strategic),
+        case when people.registered_at <= getvariable('as_of') then people.registered_at end
+            as registered,
+        (registered + interval 8 hours)::date as registered_on,
+        case when coalesce(member_since <= getvariable('as_of'), true) then people.member_tier end
+            as tier,
+        tier as member_tier,
+        coalesce(member_since <= getvariable('as_of'), false) or tier is not null as is_member,
         has_consent_marketing,
-        (coalesce(registered_at, first_order_at, first_interaction_at) + interval 8 hours)::date
+        (coalesce(registered, first_order_at, first_interaction_at) + interval 8 hours)::date
             as known_since,
         date_diff('day', known_since, getvariable('today'))::integer as tenure_days,
         date_diff('day', coalesce(
-            case when cooperation_start <= getvariable('today') then cooperation_start end, known_since
+            case when cooperation_start_on <= getvariable('today') then cooperation_start_on end,
+            known_since
         ), getvariable('today'))::integer as cooperation_days,
         (first_order_at + interval 8 hours)::date as first_order_on,
         (last_order_at + interval 8 hours)::date as last_order_on,
@@ -245,7 +273,7 @@ with profile as (
     left join consents_by_customer using (customer_id)
     left join ranked using (customer_id)
     where
-        registered is null or registered <= getvariable('as_of')
+        people.registered_at is null or people.registered_at <= getvariable('as_of')
         or o.customer_id is not null or i.customer_id is not null or t.customer_id is not null
 ),
 

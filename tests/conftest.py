@@ -68,7 +68,10 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     folder = root / "crm"
     make_sample(folder, 400, 11, date(2026, 11, 1), 0.01, "auto")
     settings = load_settings(
-        home=root / "home", program="retail_care", sources=[folder / "online", folder / "store"]
+        home=root / "home",
+        program="retail_care",
+        sources=[folder / "online", folder / "store"],
+        keep_days=400,
     )
     company = Company(settings, folder)
     stop = root / "stop"

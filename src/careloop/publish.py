@@ -56,7 +56,7 @@ def publish(settings: Settings, run: RunInfo) -> tuple[Path, bool]:
         if settings.publish_parquet:
             _point(settings.published / "parquet" / "current", run.version)
     _sync(settings.published)
-    _prune(settings, run)
+    _prune(settings, run, before)
     return target, newest
 
 
@@ -87,15 +87,19 @@ def _write_parquet(settings: Settings, run: RunInfo) -> None:
     os.replace(partial, folder)
 
 
-def _prune(settings: Settings, run: RunInfo) -> None:
-    """Keep at most ``keep_versions``, none older than ``keep_days``, and always the current."""
-    current = current_version(settings)
+def _prune(settings: Settings, run: RunInfo, before: Path | None) -> None:
+    """Keep at most ``keep_versions``, none older than ``keep_days``.
+
+    The current version always stays, and so does the one before it: a reader may just have
+    followed the link to it.
+    """
+    kept = {current_version(settings), before}
     oldest = f"{run.as_of_local - timedelta(days=settings.keep_days):%Y%m%dT%H%M}"
     names = versions(settings)
     for position, name in enumerate(reversed(names)):
         path = settings.published / f"marts-{name}.duckdb"
         expendable = position >= settings.keep_versions or name < oldest
-        if expendable and path != current and name != run.version:
+        if expendable and path not in kept and name != run.version:
             path.unlink()
             shutil.rmtree(settings.published / "parquet" / name, ignore_errors=True)
 

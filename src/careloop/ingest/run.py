@@ -10,7 +10,7 @@ from careloop.contract import Entity, entities
 from careloop.errors import CareloopError, SourceError
 from careloop.ingest.offer import Offer, hash_of_file, offers
 from careloop.ingest.settle import Settlement
-from careloop.ingest.stage import Staged, stage_fully, stage_quickly
+from careloop.ingest.stage import Staged, loaded_as, stage_fully, stage_quickly
 from careloop.lake.batches import Batch, Lake
 from careloop.lake.relations import file_list, versions
 from careloop.settings import Settings
@@ -171,7 +171,7 @@ def _load(
         ],
     )
     settlement = Settlement(con, lake, offer.entity, batch)
-    staged = stage_quickly(con, offer, table, scratch)
+    staged = stage_quickly(con, offer, table, batch, scratch)
     removed = settlement.separate(staged) if staged else {}
     if staged is None or staged.broken or removed.keys() & {"rejected", "waiting"}:
         staged = stage_fully(con, offer, table, scratch)
@@ -207,14 +207,6 @@ def _release(
             f"using ({keys})"
         )
         with lake.scratch() as scratch:
-            staged = scratch / "staged.parquet"
-            con.execute(
-                f"copy (select {names_of(entity.columns)}, null::varchar as _error "
-                f"from ({arrived})) to {literal(staged)} (format parquet, compression zstd)"
-            )
-            rows = con.execute(f"select count(*) from read_parquet({literal(staged)})").fetchall()
-            if not rows[0][0]:
-                continue
             batch = Batch(
                 seq=lake.next_seq(),
                 id=f"{origin.id[:8]}-released",
@@ -226,6 +218,14 @@ def _release(
                 as_of=as_of,
                 released_from=[origin.name],
             )
+            staged = scratch / "staged.parquet"
+            con.execute(
+                f"copy (select {names_of(entity.columns)}, {loaded_as(batch)} "
+                f"from ({arrived})) to {literal(staged)} (format parquet, compression zstd)"
+            )
+            rows = con.execute(f"select count(*) from read_parquet({literal(staged)})").fetchall()
+            if not rows[0][0]:
+                continue
             settlement = Settlement(con, lake, entity, batch)
             parts = Staged(staged, full=False)
             out = scratch / "batch"

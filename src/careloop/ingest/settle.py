@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from careloop.contract import Entity, entities
-from careloop.ingest.stage import Staged
+from careloop.ingest.stage import Staged, loaded_as
 from careloop.lake.batches import Batch, Lake
 from careloop.lake.relations import versions
 from careloop.warehouse import literal, names_of, quote
@@ -44,10 +44,11 @@ class Settlement:
     def separate(self, staged: Staged) -> dict[str, int]:
         """Fill table ``removed`` (row, why); returns the number of rows by why."""
         self.con.execute("create or replace temp table removed (row_number bigint, why varchar)")
-        self.con.execute(
-            f"insert into removed select file_row_number, 'rejected' from {staged.rows} "
-            "where _error is not null"
-        )
+        if staged.full:
+            self.con.execute(
+                f"insert into removed select file_row_number, 'rejected' from {staged.rows} "
+                "where _error is not null"
+            )
         self._find_waiting(staged)
         self._find_outdated(staged)
         return dict(self.con.execute("select why, count(*) from removed group by why").fetchall())
@@ -64,11 +65,14 @@ class Settlement:
             rows_held=removed.get("waiting", 0),
             rows_outdated=removed.get("outdated", 0),
         )
-        names = f"{names_of(self.entity.columns)}, {literal(batch.source)} as _source"
-        select = f"select {names}, {batch.seq} as _batch from {staged.rows}"
+        names = names_of(self.entity.columns)
+        select = f"select {names}, {loaded_as(batch)} from {staged.rows}"
+        rows = out / "rows.parquet"
+        if loaded and (removed or staged.full):
+            self._copy(f"{select} anti join removed on row_number = file_row_number", rows)
+        elif loaded:
+            staged.path.replace(rows)
         if loaded:
-            sound = " anti join removed on row_number = file_row_number" if removed else ""
-            self._copy(f"{select}{sound}", out / "rows.parquet")
             batch = self._event_range(self._replace_older(batch, out), out)
         if batch.rows_held:
             waiting = "(from removed where why = 'waiting')"
@@ -81,6 +85,7 @@ class Settlement:
         return batch
 
     def _find_waiting(self, staged: Staged) -> None:
+        sound = " and _error is null" if staged.full else ""
         for column, parent_name in self.entity.parents.items():
             parent = entities()[parent_name]
             if not self.lake.files(parent_name, "rows") and not parent.required:
@@ -89,7 +94,7 @@ class Settlement:
             self.con.execute(
                 f"insert into removed select file_row_number, 'waiting' from {staged.rows} as r "
                 f"anti join (select {key} as known from ({versions(self.lake, parent)})) as p "
-                f"on known = r.{column} where r.{column} is not null and _error is null "
+                f"on known = r.{column} where r.{column} is not null{sound}"
             )
 
     def _find_outdated(self, staged: Staged) -> None:

@@ -7,6 +7,7 @@ import duckdb
 
 from careloop.errors import SourceError
 from careloop.ingest.offer import Offer
+from careloop.lake.batches import Batch
 from careloop.sources import files
 from careloop.sources.files import Broken, Table
 from careloop.sources.mapping import Plan, make_plan
@@ -15,8 +16,11 @@ from careloop.warehouse import literal
 
 @dataclass
 class Staged:
-    """``path`` holds the canonical columns and ``_error``; in ``full`` also line, key, reasons
-    and raw row. broken: lines that are no records."""
+    """``path`` holds the canonical columns; in full also ``_error``, line, key, reasons and raw
+    row, else sound rows only, with ``_source`` and ``_batch``, as the lake keeps them.
+
+    broken: lines that are no records.
+    """
 
     path: Path
     full: bool
@@ -28,6 +32,11 @@ class Staged:
         return f"read_parquet({literal(self.path)}, file_row_number=true)"
 
 
+def loaded_as(batch: Batch) -> str:
+    """The columns the lake adds to the rows of ``batch``."""
+    return f"{literal(batch.source)} as _source, {batch.seq} as _batch"
+
+
 def plan_of(con: duckdb.DuckDBPyConnection, offer: Offer, table: Table) -> Plan:
     """The offer's mapping bound to the columns of ``table``."""
     relation = offer.relation(table)
@@ -35,13 +44,23 @@ def plan_of(con: duckdb.DuckDBPyConnection, offer: Offer, table: Table) -> Plan:
 
 
 def stage_quickly(
-    con: duckdb.DuckDBPyConnection, offer: Offer, table: Table, scratch: Path
+    con: duckdb.DuckDBPyConnection, offer: Offer, table: Table, batch: Batch, scratch: Path
 ) -> Staged | None:
-    """Stage in one pass that only flags broken rows; None when the file can't be read so."""
+    """Stage in one pass, as rows of ``batch``; None when the file can't be read so or a row
+    breaks the contract.
+
+    Nearly every file is sound, and what is written here is then loaded as it is.
+    """
     plan = plan_of(con, offer, table)
     target = scratch / "staged.parquet"
+    mapped = plan.staged_sql(offer.relation(table), full=False)
     try:
-        _write(con, plan.staged_sql(offer.relation(table), full=False), target)
+        _write(
+            con,
+            f"select * exclude (_error), {loaded_as(batch)} from ({mapped}) "
+            "where case when _error is null then true else error('broken: ' || _error) end",
+            target,
+        )
     except duckdb.Error:
         return None
     return Staged(target, full=False, broken=table.broken)

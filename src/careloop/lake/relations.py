@@ -46,13 +46,19 @@ def current(lake: Lake, entity: Entity) -> str:
     sources = {b.source for b in lake.active(entity.name) if b.rows_loaded}
     if entity.merge != "columns" or len(sources) < 2:
         return versions(lake, entity)
-    # Several sources know the same customer: of each column the latest known value holds.
+    # Several sources know the same customer: of each column the latest known value holds. Most
+    # are known to one source only, and grouping costs more than looking who isn't.
     newest = "coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch"
     keys = names_of(entity.key)
     others = [quote(column) for column in entity.columns if column not in entity.key]
+    names = f"{keys}, {', '.join(others)}, _source, _batch"
     merged = [f"arg_max({c}, _rank) filter (where {c} is not null) as {c}" for c in others]
     return (
-        f"select {keys}, {', '.join(merged)}, "
+        f"with known as ({versions(lake, entity)}), "
+        f"shared as (select {keys} from known group by {keys} having count(*) > 1) "
+        f"select {names} from known anti join shared using ({keys}) "
+        f"union all select {keys}, {', '.join(merged)}, "
         "string_agg(distinct _source, '+' order by _source) as _source, max(_batch) as _batch "
-        f"from (select *, {newest} as _rank from ({versions(lake, entity)})) group by {keys}"
+        f"from (select *, {newest} as _rank from known semi join shared using ({keys})) "
+        f"group by {keys}"
     )

@@ -145,21 +145,27 @@ class Engine:
         """Keys of up to ten rows that fail ``expectation``, as text, and what its query names
         ``found``; no other column."""
         if expectation.type == QUERY:
-            # Ordered by nothing: any ten rows will do, and sorting millions would not.
-            names, rows = self.query(
-                f"select * from ({expectation.query(table)}) as failing limit {MOST_KEYS}"
-            )
-            rows_by_name = [dict(zip(names, row, strict=True)) for row in rows]
+            rows_by_name = self._first(expectation.query(table))
         else:
             form = {
                 "result_format": "SUMMARY",
                 "partial_unexpected_count": MOST_KEYS,
                 "unexpected_index_column_names": list(expectation.key),
+                "return_unexpected_index_query": True,
             }
             result = self._validate(table, [expectation], form)[0].result
-            rows_by_name = result.get("partial_unexpected_index_list") or []
+            # The query, not the list that comes with it: that one holds whichever rows came first.
+            query = result.get("unexpected_index_query")
+            rows_by_name = self._first(query.rstrip("; \n")) if query else []
         found = next((str(row["found"]) for row in rows_by_name if "found" in row), None)
         return _key_texts(expectation.key, rows_by_name), found
+
+    def _first(self, query: str) -> list[dict[str, Any]]:
+        """The first rows of ``query`` in the order of its columns: the same in every run."""
+        names, rows = self.query(
+            f"select * from ({query}) as failing order by all limit {MOST_KEYS}"
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _validate(
         self, table: str, expectations: list[Declared], result_format: dict[str, Any]
