@@ -320,7 +320,7 @@ def test_the_error_is_one_sentence_with_table_expectation_rows_and_keys(
     assert "\n" not in error.value.what
     assert error.value.what.startswith(
         "the raw gate stopped the run: raw.orders fails “delivered_at is at or after ordered_at "
-        "in at least 90 % of rows” in 28 of 41 rows: order_id9, "
+        "in at least 90 % of rows” in 28 of 41 rows: order_id13, "
     )
     assert len(only[0].keys) == 10
     assert error.value.what.endswith(", …")
