@@ -28,15 +28,22 @@ run: setup $(SAMPLE)/.made ## Make a sample CRM, refresh it under Prefect, say w
 up: setup ## Start Prefect here: server, worker, schedules, UI
 	$(BIN)/careloop up
 
-test: setup ## Run every check
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+test: setup lint ## Run every check
 	$(BIN)/pytest
+
+lint: setup ## Check style and structure: Python, imports, SQL
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
+	$(BIN)/sqlfluff lint dbt_project --processes 2 --disable-progress-bar
 
 format: setup ## Format Python and SQL
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/sqlfluff fix dbt_project
+
+docs: setup ## Write the pages that are generated from the code
+	$(BIN)/careloop contract --markdown > docs/contract.md
 
 bench: setup ## Measure; see benchmarks/README.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

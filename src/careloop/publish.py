@@ -14,6 +14,14 @@ from careloop.settings import Settings
 from careloop.warehouse import connect, literal, quote
 
 
+# The tables dbt doesn't write, and so doesn't describe.
+COMMENTS = {
+    "meta_freshness": "One row per entity and run: rows in the lake and the latest event (UTC).",
+    "rpt_data_quality": "One row per run, gate and expectation: whether it held, how many rows "
+    "failed and the keys of up to ten of them.",
+}
+
+
 def write_meta(settings: Settings, run: RunInfo) -> None:
     """Table ``meta_freshness``: one row per entity and run, with its rows and latest event."""
     con = connect(settings, settings.marts)
@@ -31,6 +39,8 @@ def write_meta(settings: Settings, run: RunInfo) -> None:
             f"from ({counts}) left join (select entity, max(max_event_at) as latest_event_at "
             "from warehouse.run.batches group by entity) using (entity) order by as_of, entity"
         )
+        for table, about in COMMENTS.items():
+            con.execute(f"comment on table {quote(table)} is {literal(about)}")
         con.execute("detach warehouse")
         con.execute("checkpoint")
     finally:
