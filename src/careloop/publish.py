@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 
 from careloop.contract import entities
+from careloop.durable import sync
 from careloop.published import LINK, current_version, versions
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal, quote
-
 
 # The tables dbt doesn't write, and so doesn't describe.
 COMMENTS = {
@@ -59,13 +59,13 @@ def publish(settings: Settings, run: RunInfo) -> tuple[Path, bool]:
     newest = before is None or _as_of(before) <= run.as_of_local
     if settings.publish_parquet:
         _write_parquet(settings, run)
-    _sync(settings.marts)
+    sync(settings.marts)
     os.replace(settings.marts, target)
     if newest:
         _point(settings.published / LINK, target.name)
         if settings.publish_parquet:
             _point(settings.published / "parquet" / "current", run.version)
-    _sync(settings.published)
+    sync(settings.published)
     _prune(settings, run, before)
     return target, newest
 
@@ -112,11 +112,3 @@ def _prune(settings: Settings, run: RunInfo, before: Path | None) -> None:
         if expendable and path not in kept and name != run.version:
             path.unlink()
             shutil.rmtree(settings.published / "parquet" / name, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

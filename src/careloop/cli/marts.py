@@ -37,7 +37,8 @@ def marts(
         columns, rows = query(
             settings,
             "select t.table_name as table, t.estimated_size as rows, t.column_count as columns, "
-            "regexp_extract(t.comment, '^[^.:]*') as about from duckdb_tables() as t order by t.table_name",
+            "regexp_extract(t.comment, '^[^.:]*') as about "
+            "from duckdb_tables() as t order by t.table_name",
             version,
         )
         print_table(columns, rows, as_json=as_json)

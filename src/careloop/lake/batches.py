@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from careloop.durable import sync
 from careloop.errors import SourceError
 
 
@@ -100,11 +101,11 @@ class Lake:
         manifest = staged / "manifest.json"
         manifest.write_text(json.dumps(asdict(batch), indent=2, ensure_ascii=False), "utf-8")
         for path in [*staged.iterdir(), staged]:
-            _sync(path)
+            sync(path)
         target = self.folder(batch)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(staged, target)
-        _sync(target.parent)
+        sync(target.parent)
 
     @staticmethod
     def _read(path: Path) -> Batch:
@@ -115,11 +116,3 @@ class Lake:
                 f"{path} is damaged: {error}",
                 "restore the lake from its backup, or remove this batch's folder and load again",
             ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -57,7 +57,8 @@ class Plan:
         reasons = ", ".join(f"case when {test} then {reason} end" for _, test, reason in breaches)
         key = key_text(self.entity.key)
         row = ", ".join(f"{literal(c)}, _source_{n}" for n, c in enumerate(self.source_columns))
-        inner = f"select {typed}, {raw}, * exclude ({raw}) from ({self._values_sql(relation, full=True)})"
+        values = self._values_sql(relation, full=True)
+        inner = f"select {typed}, {raw}, * exclude ({raw}) from ({values})"
         listed = (
             f"select {names}, {LINE} as _line, {key} as _key, "
             f"list_distinct(list_filter([{columns}], lambda x: x is not null)) as _columns, "
