@@ -64,7 +64,7 @@ def _check(refresh: Refresh, gate: GateResult) -> GateResult:
 def dbt_node(name: str, node: Node) -> State:  # noqa: ARG001 the run is named after it
     """One dbt model or test, shown for as long as dbt works on it."""
     node.wait()
-    message = f"{node.message} in {node.seconds:.2f} s"
+    message = f"{node.message or node.status} in {node.seconds:.2f} s"
     return Failed(message=message) if node.failed else Completed(message=message)
 
 
