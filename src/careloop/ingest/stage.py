@@ -1,5 +1,6 @@
 """Staging: one offer mapped and typed into ``staged.parquet``, nothing decided yet."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,10 +85,15 @@ def stage_fully(
         except duckdb.Error:
             where = f" (columns {', '.join(guarded)})" if guarded else ""
             raise SourceError(
-                f"{offer.place}{where}: {str(error).splitlines()[0]}",
+                f"{offer.place}{where}: {_without_values(error)}",
                 "correct the expression or the file; nothing of it was loaded",
             ) from error
     return Staged(target, full=True, broken=table.broken)
+
+
+def _without_values(error: duckdb.Error) -> str:
+    """The error's first line without the values it quotes, which may be personal."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(error).splitlines()[0])
 
 
 def _write(con: duckdb.DuckDBPyConnection, sql: str, target: Path) -> None:

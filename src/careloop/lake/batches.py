@@ -53,16 +53,22 @@ class Batch:
 
 
 class Lake:
-    """The batches under ``root``."""
+    """The batches under ``root``.
+
+    Manifests are read once: who commits holds the lock of the home directory, so nobody else
+    adds batches meanwhile.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._known: list[Batch] | None = None
 
     def batches(self, entity: str | None = None) -> list[Batch]:
         """Every batch ever committed, oldest first."""
-        pattern = f"{entity or '*'}/*/manifest.json"
-        found = [self._read(path) for path in self.root.glob(pattern)]
-        return sorted(found, key=lambda batch: batch.seq)
+        if self._known is None:
+            found = [self._read(path) for path in self.root.glob("*/*/manifest.json")]
+            self._known = sorted(found, key=lambda batch: batch.seq)
+        return [batch for batch in self._known if entity in (None, batch.entity)]
 
     def active(self, entity: str) -> list[Batch]:
         """The batches whose rows count: those no later batch supersedes."""
@@ -106,6 +112,8 @@ class Lake:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(staged, target)
         sync(target.parent)
+        if self._known is not None:
+            self._known.append(batch)
 
     @staticmethod
     def _read(path: Path) -> Batch:
