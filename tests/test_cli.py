@@ -56,7 +56,8 @@ def test_the_contract_page_is_up_to_date() -> None:
 
 def test_output_keeps_to_a_hundred_columns(company: Company) -> None:
     for arguments in (["marts"], ["marts", "dim_customers"], ["quarantine"]):
-        assert max(map(len, run(company, *arguments).splitlines())) <= 100 or "file" in arguments
+        lines = [x for x in run(company, *arguments).splitlines() if not x.startswith("file ")]
+        assert max(map(len, lines)) <= 100
 
 
 def test_sql_as_table_json_and_csv(company: Company) -> None:

@@ -1,5 +1,6 @@
 """The flow on a real Prefect server: what a person sees, and why a failed run failed."""
 
+import importlib
 import inspect
 import json
 import os
@@ -105,8 +106,8 @@ def test_every_flow_has_one_deployment_whose_parameters_match(server: Server) ->
         path.relative_to(PROJECT_ROOT).as_posix() for path in flows
     ]
     for deployment in declared:
-        module, name = deployment["entrypoint"].removesuffix(".py").split(":")
-        imported = __import__(module.removesuffix(".py").replace("/", "."), fromlist=[name])
+        module, name = deployment["entrypoint"].split(":")
+        imported = importlib.import_module(module.removesuffix(".py").replace("/", "."))
         function = getattr(imported, name)
         assert set(deployment["parameters"]) == set(inspect.signature(function.fn).parameters)
         assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
