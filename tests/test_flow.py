@@ -53,6 +53,8 @@ def server(company: Company) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = dict(os.environ)
+    # The flow reads its settings from the environment; older versions are of use to other tests.
+    os.environ["CARELOOP_KEEP_DAYS"] = str(company.settings.keep_days)
     with Stack(company.settings, load_program("retail_care"), port) as stack:
         stack.start_server()
         stack.deploy()

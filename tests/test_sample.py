@@ -266,7 +266,7 @@ def test_shares_are_those_of_a_believable_company(
     )
     assert 0.05 < segments["core"] < 0.15, segments
     assert 0.2 < segments["potential"] < 0.4, segments
-    assert 0.25 < segments["new"] < 0.5, segments
+    assert 0.25 < segments["new"] < 0.6, segments
     assert 0.12 < segments["dormant"] < 0.35, segments
     assert 7 < one(con, "select avg(n) from profile") < 14
     late = f"""select avg((delivered_at > promised_at)::int) from {rows(crm, "online/orders.csv")}

@@ -17,7 +17,7 @@ from careloop.lake.batches import Lake
 from careloop.lake.quarantine import counts, create_open_rejects
 from careloop.settings import load_settings
 from careloop.sources import database
-from careloop.sources.files import Table, open_table
+from careloop.sources.files import Table, open_table, read_carefully
 from careloop.sources.mapping import Plan
 from careloop.sources.spec import Source, load_source
 from careloop.warehouse import names_of
@@ -79,6 +79,9 @@ def _check(offer: Offer, reveal: bool) -> dict[str, Any]:
         try:
             rows, broken = _first_rows(con, plan, head)
         except duckdb.Error:
+            if not table.lines and offer.mapping.query is None:
+                table = read_carefully(table.path, offer.form, Path(scratch))
+                head = f"(select * from {table.relation} limit 2000)"
             plan.guard(con, head)
             rows, broken = _first_rows(con, plan, head)
     return {
@@ -87,7 +90,7 @@ def _check(offer: Offer, reveal: bool) -> dict[str, Any]:
         "maps": plan.expressions,
         "missing": plan.missing,
         "left_over": plan.left_over,
-        "bad_rows_in_first_2000": broken,
+        "bad_rows_in_first_2000": broken + sum(b.line <= 2001 for b in table.broken),
         "rows": [_masked(plan, columns, row, reveal) for row in rows],
     }
 
