@@ -37,9 +37,8 @@ def derive(steps: dict[str, Figures]) -> None:
     if script and script.seconds is not None:
         both = script.seconds + script.details["fct_orders"]
         steps["script and orders"] = Figures(round(both, 3), peak_mb=script.peak_mb)
-    flow, again = steps.get("flow"), steps.get("again")
-    if flow and again:
-        steps["overhead"] = Figures(round(flow.seconds - again.seconds, 2))
+    if "flow" in steps:
+        steps["overhead"] = Figures(steps["flow"].details["overhead"])
 
 
 def growth(results: Results, step: str) -> list[float | None]:

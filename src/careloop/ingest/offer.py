@@ -94,6 +94,12 @@ def all_offers(sources: list[Source]) -> Iterator[Offer]:
             yield from offers(source, entity)
 
 
+def stamp_of_file(path: Path) -> str:
+    """Size and time of change: equal ones save reading a file that was loaded before."""
+    status = path.stat()
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
 def hash_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

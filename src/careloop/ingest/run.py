@@ -8,7 +8,7 @@ import duckdb
 
 from careloop.contract import Entity, entities
 from careloop.errors import CareloopError, SourceError
-from careloop.ingest.offer import Offer, hash_of_file, offers
+from careloop.ingest.offer import Offer, hash_of_file, offers, stamp_of_file
 from careloop.ingest.settle import Settlement
 from careloop.ingest.stage import Staged, loaded_as, stage_fully, stage_quickly
 from careloop.lake.batches import Batch, Lake
@@ -134,7 +134,8 @@ def _load(
         for b in lake.batches(offer.entity.name)
         if b.source == offer.source.name and b.mapping == offer.mapping_hash
     ]
-    cursor = None
+    editions = [b for b in earlier if b.file == offer.file]
+    cursor, stamp = None, ""
     if offer.path is None:
         after = next((b.cursor for b in reversed(earlier) if b.cursor), None)
         table = database.extract(offer.source, offer.mapping, scratch, after)
@@ -142,8 +143,10 @@ def _load(
         if offer.mapping.cursor:
             cursor = database.last_cursor(con, table.relation, offer.mapping.cursor)
     else:
+        stamp = stamp_of_file(offer.path)
+        if editions and editions[-1].stamp == stamp:
+            return None
         content = hash_of_file(offer.path)
-    editions = [b for b in earlier if b.file == offer.file]
     seen = any(b.content == content for b in earlier)
     if seen and (not editions or editions[-1].content == content):
         return None
@@ -163,6 +166,7 @@ def _load(
         content=content,
         mapping=offer.mapping_hash,
         as_of=as_of,
+        stamp=stamp,
         cursor=cursor,
         supersedes=[
             b.name
@@ -216,6 +220,7 @@ def _release(
                 content=origin.content,
                 mapping=origin.mapping,
                 as_of=as_of,
+                stamp=origin.stamp,
                 released_from=[origin.name],
             )
             staged = scratch / "staged.parquet"

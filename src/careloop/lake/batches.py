@@ -23,6 +23,7 @@ from careloop.errors import SourceError
 class Batch:
     """What one batch is and did; times are UTC and ISO-formatted.
 
+    content: hash of what was read; stamp: size and time of change of the file then.
     rows_read = rows_loaded + rows_rejected + rows_held + rows_outdated, where outdated rows
     lost to a newer version of their key. rows_replaced counts rows of earlier batches.
     """
@@ -35,6 +36,7 @@ class Batch:
     content: str
     mapping: str
     as_of: str
+    stamp: str = ""
     rows_read: int = 0
     rows_loaded: int = 0
     rows_rejected: int = 0
