@@ -80,7 +80,7 @@ def _measure(company: Company, options: argparse.Namespace) -> dict[str, Figures
     _tell(f"  the same customers, value by value: dbt, {', '.join(compared) or 'nothing else'}")
     for name in ("again", "command", "flow", "delta"):
         if name in wanted:
-            step(name)
+            step(name, options.repeat or 1)
     derive(steps)
     return steps
 

@@ -96,7 +96,8 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 def table_text(path: Path) -> dict[str, str]:
     """A hash of every table of a published file, whatever the order of rows on disk."""
     with duckdb.connect(str(path), read_only=True) as con:
-        tables = [t for (t,) in con.execute("select table_name from duckdb_tables()").fetchall()]
+        listed = "select schema_name || '.' || table_name from duckdb_tables()"
+        tables = [t for (t,) in con.execute(listed).fetchall()]
         return {
             table: con.execute(
                 f"select md5(string_agg(t::varchar, chr(10) order by t::varchar)) from {table} as t"

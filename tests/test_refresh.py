@@ -93,6 +93,12 @@ def test_exactly_the_damaged_rows_are_in_quarantine(company: Company) -> None:
     assert (rejected, held) == (expected["rejected"], expected["held"])
 
 
+def test_the_program_can_be_read_with_the_marts(company: Company) -> None:
+    shares = company.rows("select segment, expected_share from program.segments order by position")
+    assert shares == [("core", 0.1), ("dormant", 0.2), ("potential", 0.3), ("new", 0.4)]
+    assert company.one("select count(*) from program.kpi_targets") == 10
+
+
 def test_no_personal_data_is_published(company: Company) -> None:
     personal = {c.name for e in entities().values() for c in e.columns.values() if c.personal}
     lake = Lake(company.settings.lake)
@@ -103,7 +109,7 @@ def test_no_personal_data_is_published(company: Company) -> None:
         con.execute(f"attach '{current_version(company.settings)}' as marts (read_only)")
         columns = con.execute(
             "select table_name, column_name, data_type from duckdb_columns() "
-            "where database_name = 'marts'"
+            "where database_name = 'marts' and schema_name = 'main'"
         ).fetchall()
         kept = {("dim_products", "name"), ("rpt_segment_shares", "position")}
         assert {(t, c) for t, c, _ in columns if c in personal} <= kept
@@ -125,9 +131,14 @@ def test_the_same_inputs_give_the_same_tables(company: Company) -> None:
     path = current_version(company.settings)
     assert path is not None
     before = table_text(path)
-    summary = refresh_once(company.settings, DAYS[-1], Steps(quiet=True))
+    settings = company.settings.model_copy(update={"publish_parquet": True})
+    summary = refresh_once(settings, DAYS[-1], Steps(quiet=True))
     assert summary["run_id"] == company.summaries[-1]["run_id"]
     assert table_text(path) == before
+    parquet = company.settings.published / "parquet" / "current"
+    with duckdb.connect() as con:
+        found = con.execute(f"select count(*) from '{parquet}/dim_customers.parquet'").fetchall()
+    assert found == [(400,)]
 
 
 def test_a_replay_of_an_earlier_day_is_identical_and_moves_nothing(company: Company) -> None:

@@ -14,6 +14,7 @@ from careloop.run_info import RunInfo
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal, quote
 
+MAIN_TABLES = "select table_name from duckdb_tables() where schema_name = 'main'"
 # The tables dbt doesn't write, and so doesn't describe.
 COMMENTS = {
     "meta_freshness": "One row per entity and run: rows in the lake and the latest event (UTC).",
@@ -23,7 +24,7 @@ COMMENTS = {
 
 
 def write_meta(settings: Settings, run: RunInfo) -> None:
-    """Table ``meta_freshness``: one row per entity and run, with its rows and latest event."""
+    """Table ``meta_freshness`` (one row per entity and run), and the pack in schema ``program``."""
     con = connect(settings, settings.marts)
     try:
         con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
@@ -39,6 +40,15 @@ def write_meta(settings: Settings, run: RunInfo) -> None:
             f"from ({counts}) left join (select entity, max(max_event_at) as latest_event_at "
             "from warehouse.run.batches group by entity) using (entity) order by as_of, entity"
         )
+        con.execute("create schema if not exists program")
+        for (table,) in con.execute(
+            "select table_name from duckdb_tables() "
+            "where database_name = 'warehouse' and schema_name = 'program' order by table_name"
+        ).fetchall():
+            con.execute(
+                f"create or replace table program.{quote(table)} as "
+                f"from warehouse.program.{quote(table)}"
+            )
         for table, about in COMMENTS.items():
             con.execute(f"comment on table {quote(table)} is {literal(about)}")
         con.execute("detach warehouse")
@@ -88,7 +98,7 @@ def _write_parquet(settings: Settings, run: RunInfo) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     with connect(settings, settings.marts, read_only=True) as con:
-        for (table,) in con.execute("select table_name from duckdb_tables()").fetchall():
+        for (table,) in con.execute(MAIN_TABLES).fetchall():
             path = partial / f"{table}.parquet"
             con.execute(
                 f"copy {quote(table)} to {literal(path)} (format parquet, compression zstd)"

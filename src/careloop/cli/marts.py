@@ -11,6 +11,7 @@ from careloop.cli.output import JsonFlag, console, print_table
 from careloop.errors import SettingsError
 from careloop.published import current_version, query
 from careloop.settings import load_settings
+from careloop.warehouse import literal
 
 Version = Annotated[
     str | None, typer.Option("--version", help="A published version instead of the current.")
@@ -38,7 +39,7 @@ def marts(
             settings,
             "select t.table_name as table, t.estimated_size as rows, t.column_count as columns, "
             "regexp_extract(t.comment, '^[^.:]*') as about "
-            "from duckdb_tables() as t order by t.table_name",
+            "from duckdb_tables() as t where schema_name = 'main' order by t.table_name",
             version,
         )
         print_table(columns, rows, as_json=as_json)
@@ -48,13 +49,15 @@ def marts(
             )
             as_of, pack, pack_hash, run_id = run[1][0]
             console().print(f"as of {as_of}, program {pack} ({pack_hash}), run {run_id}")
+            console().print("the program's own tables: program.segments, program.kpi_targets …")
             console().print(f"file {current_version(settings)}", soft_wrap=True)
         return
     columns, rows = query(
         settings,
         "select column_name as column, data_type as type, comment as about "
-        f"from duckdb_columns() where table_name = '{table.replace(chr(39), '')}' "
-        "order by column_index",
+        "from duckdb_columns() where table_name = "
+        f"{literal(table.removeprefix('program.'))} and schema_name = "
+        f"'{'program' if table.startswith('program.') else 'main'}' order by column_index",
         version,
     )
     if not rows:
