@@ -101,7 +101,7 @@ def _refresh(as_of: str | None, program: str | None) -> State:
     scheduled = runtime.flow_run.scheduled_start_time
     moment = parse_as_of(as_of, pack.zone) if as_of else start_of_day(pack.zone, scheduled)
     steps = Refresh(settings, pack, moment)
-    progress = artifacts.Progress(total=6)
+    progress = artifacts.Progress(total=5)
     with hold(settings):
         loaded = load_sources(steps)
         progress.step("sources loaded")
