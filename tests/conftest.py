@@ -13,10 +13,12 @@ import pytest
 
 from careloop.cli.run import Steps, refresh_once
 from careloop.published import query
+from careloop.quiet_exit import QuietExit
 from careloop.sample import make_sample
 from careloop.settings import Settings, load_settings
 
 os.environ["DO_NOT_TRACK"] = "1"
+ENDING = QuietExit()
 DAYS = ("2026-07-01", "2026-08-01", "2026-09-01", "2026-10-01", "2026-11-01")
 
 READER = """
@@ -42,6 +44,11 @@ while not stop.exists():
     last = seen[0]
 print(reads, versions)
 """
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Leave with pytest's own exit code."""
+    ENDING.code = int(exitstatus)
 
 
 @dataclass
