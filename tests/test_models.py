@@ -21,6 +21,7 @@ from careloop.program.measures import MEASURES
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
 from careloop.transform.dbt import DBT_PROJECT, invoke
+from careloop.transform.prepare import CARRIED
 
 Rows = dict[str, list[dict[str, Any]]]
 PROGRAMS = PROJECT_ROOT / "programs"
@@ -28,11 +29,6 @@ PACKS = program_names(PROGRAMS)
 ZONE = ZoneInfo("Asia/Shanghai")
 DAY = dt.date(2026, 6, 1)
 NOT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-CHANGES = (
-    "change_key varchar, customer_id varchar, dimension varchar, from_value varchar, "
-    "to_value varchar, changed_on date, as_of timestamp, reason varchar, measures varchar, "
-    "pack_hash varchar"
-)
 GRAINS = {
     "dim_customers": "customer_id",
     "dim_products": "product_id",
@@ -113,13 +109,18 @@ class Company:
             "max_event_at timestamp)"
         )
         con.execute("insert into run.batches (batch_seq, batch_id, entity) values (1, 'b', 'o')")
-        con.execute(f"create table run.previous_customer_changes ({CHANGES})")
+        for name, (_, columns) in CARRIED.items():
+            con.execute(f"create table run.previous_{name} ({columns})")
         if history:
             con.execute(f"attach '{history}' as published (read_only)")
-            con.execute(
-                "insert into run.previous_customer_changes "
-                "select * from published.fct_customer_changes"
-            )
+            there = {t for (t,) in con.execute(
+                "select table_name from duckdb_tables() where database_name = 'published'"
+            ).fetchall()}  # fmt: skip
+            for name, (table, _) in CARRIED.items():
+                if table in there:
+                    con.execute(
+                        f"insert into run.previous_{name} by name select * from published.{table}"
+                    )
             con.execute("detach published")
         self.use(pack, con)
 

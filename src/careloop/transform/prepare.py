@@ -105,7 +105,7 @@ def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunI
         pack = con.execute("select pack from published.rpt_run").fetchall()[0][0]
         if pack == run.program.name:
             before = f"where as_of < timestamp {literal(run.as_of_utc)}"
-            for name, (table, _) in CARRIED.items():
+            for name, table in _published_tables(con).items():
                 con.execute(
                     f"insert into run.previous_{name} by name "
                     f"from published.{quote(table)} {before}"
@@ -116,6 +116,13 @@ def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunI
         "from run.previous_freshness "
         "qualify row_number() over (partition by entity order by as_of desc) = 1"
     )
+
+
+def _published_tables(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The carried tables that the attached version has; one of an older release may lack some."""
+    listed = "select table_name from duckdb_tables() where database_name = 'published'"
+    there = {table for (table,) in con.execute(listed).fetchall()}
+    return {name: table for name, (table, _) in CARRIED.items() if table in there}
 
 
 def _first_day(con: duckdb.DuckDBPyConnection, run: RunInfo) -> date:
