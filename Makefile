@@ -44,6 +44,8 @@ format: setup ## Format Python and SQL
 
 docs: setup ## Write the pages that are generated from the code
 	$(BIN)/careloop contract --markdown > docs/contract.md
+	sed -i '/^## Every key/,$$d' docs/program-packs.md
+	$(BIN)/careloop program schema >> docs/program-packs.md
 
 bench: setup ## Measure; see benchmarks/README.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -209,6 +209,7 @@ def random_rows(seed: int = 7, customers: int = 60) -> Rows:
                 "member_tier": maybe("gold", 0.3),
                 "is_strategic": maybe(rng.random() < 0.2),
                 "region": maybe(rng.choice("NSEW")),
+                "birthday": maybe(dt.date(1950, 1, 1) + dt.timedelta(days=rng.randint(0, 20000))),
             }
             for name in names
         ]
@@ -225,6 +226,7 @@ def random_rows(seed: int = 7, customers: int = 60) -> Rows:
                 "status": maybe(rng.choice(("pending", "paid", "shipped", "delivered",
                                             "completed", "cancelled", "returned")), 0.95),
                 "amount": Decimal(rng.randint(0, 5_000_000)).scaleb(-4),
+                "discount_amount": maybe(Decimal(rng.choice((0, 5))), 0.7),
                 "currency": rng.choice((None, "CNY", "CNY", "USD")),
                 "paid_at": maybe(later[0]),
                 "shipped_at": maybe(later[1]),
@@ -238,9 +240,10 @@ def random_rows(seed: int = 7, customers: int = 60) -> Rows:
             "interaction_id": f"i{i}",
             "customer_id": rng.choice(talkers),
             "occurred_at": moment(rng, 500),
-            "kind": rng.choice(("login", "view", "click")),
+            "kind": rng.choice(("login", "view", "click", "visit", "store_visit")),
+            "dwell_seconds": maybe(rng.randint(0, 600)),
         }
-        for i in range(customers * 5)
+        for i in range(customers * 10)
     ]
     rows["tickets"] = [
         {
@@ -248,6 +251,7 @@ def random_rows(seed: int = 7, customers: int = 60) -> Rows:
             "customer_id": maybe(rng.choice(names), 0.9),
             "opened_at": moment(rng, 500),
             "kind": maybe(rng.choice(("complaint", "fault"))),
+            "first_response_at": maybe(moment(rng, 100), 0.7),
             "resolved_at": maybe(moment(rng, 100), 0.6),
             "closed_at": maybe(moment(rng, 100), 0.4),
         }
@@ -379,6 +383,10 @@ def reference(rows: Rows, rates: dict[str, float], windows: dict[str, int]) -> d
             "average_order_interval_days": gap,
             "interval_ratio": days(local_day(last)) / gap if gap else None,
             "last_satisfaction": answer(mine(rows["surveys"]), "csat", as_of),
+            "discounted_share": sum((o["discount_amount"] or 0) > 0 for o in kept) / len(kept)
+            if kept
+            else None,
+            "age_years": age(customer["birthday"]),
             "nps_last": answer(mine(rows["surveys"]), "nps", as_of),
         }
         for window in windows:
@@ -393,8 +401,71 @@ def reference(rows: Rows, rates: dict[str, float], windows: dict[str, int]) -> d
             row[f"complaints_{window}"] = sum(
                 t["kind"] == "complaint" and within(t["opened_at"], window) for t in tickets
             )
+            row[f"visits_{window}"] = sum(
+                t["kind"] in ("visit", "store_visit") and within(t["occurred_at"], window)
+                for t in talks
+            )
+        row["engagements_medium"] = sum(
+            t["kind"] == "click" and within(t["occurred_at"], "medium") for t in talks
+        )
+        row["dwell_minutes_short"] = (
+            sum(t["dwell_seconds"] or 0 for t in talks if within(t["occurred_at"], "short")) / 60
+        )
+        row["interaction_change"] = own_change(row, "interactions", "short", "long", windows)
+        row["visit_change"] = own_change(row, "visits", "short", "long", windows)
+        row["order_change"] = own_change(row, "orders", "medium", "long", windows)
+        row |= service([t for t in tickets if within(t["opened_at"], "long")], as_of)
+        asked = [s for s in mine(rows["surveys"]) if s["asked_at"] <= as_of]
+        row |= answering([s for s in asked if within(s["asked_at"], "long")], as_of)
         result[customer["customer_id"]] = row
     return result
+
+
+MIN_BASELINE = 5
+
+
+def age(birthday: dt.date | None) -> int | None:
+    if birthday is None:
+        return None
+    return DAY.year - birthday.year - ((DAY.month, DAY.day) < (birthday.month, birthday.day))
+
+
+def own_change(
+    row: dict, events: str, recent: str, baseline: str, windows: dict[str, int]
+) -> float | None:
+    before = row[f"{events}_{baseline}"] - row[f"{events}_{recent}"]
+    known = min(windows[baseline], row["tenure_days"] or 0) - windows[recent]
+    if known < windows[recent] or before < MIN_BASELINE:
+        return None
+    return row[f"{events}_{recent}"] / windows[recent] / (before / known)
+
+
+def hours(spans: list[dt.timedelta]) -> float | None:
+    return round(sum(s.total_seconds() for s in spans) / 3600 / len(spans), 4) if spans else None
+
+
+def service(mine: list[dict], as_of: dt.datetime) -> dict[str, Any]:
+    taken = {
+        column: [t[column] - t["opened_at"] for t in mine if t[column] and t[column] <= as_of]
+        for column in ("first_response_at", "resolved_at")
+    }
+    return {
+        "resolved_share": len(taken["resolved_at"]) / len(mine) if mine else None,
+        "first_response_hours": hours(taken["first_response_at"]),
+        "resolution_hours": hours(taken["resolved_at"]),
+    }
+
+
+def answering(asked: list[dict], as_of: dt.datetime) -> dict[str, Any]:
+    spans = [
+        s["answered_at"] - s["asked_at"]
+        for s in asked
+        if s["answered_at"] and s["answered_at"] <= as_of
+    ]
+    return {
+        "answer_hours": hours(spans),
+        "answered_share": len(spans) / len(asked) if asked else None,
+    }
 
 
 def consent(changes: list[dict], as_of: dt.datetime) -> bool | None:

@@ -37,6 +37,19 @@
     cast({{ text_literal(setting_text(key)) }} as {{ type }})
 {%- endmacro %}
 
+{#- The texts of a list in the program, as SQL literals for use in `in (…)`. -#}
+{% macro setting_list(key) -%}
+    {%- if not execute -%}{{- return("''") -}}{%- endif -%}
+    {%- set query -%}
+        select value from program.settings
+        where key like {{ text_literal(key ~ ".%") }}
+        order by value
+    {%- endset -%}
+    {%- set texts = [] -%}
+    {%- for row in program_rows(query) -%}{%- do texts.append(text_literal(row[0])) -%}{%- endfor -%}
+    {{- return(texts | join(", ") if texts else "null") -}}
+{%- endmacro %}
+
 {#-
     Rows of an ordered list of the program (segments, stages), in the order they are tried. Each
     has position, name, condition_sql, reason_sql and is_default.

@@ -37,6 +37,16 @@ class Profile(Closed):
     """What a customer profile is measured over."""
 
     windows: Windows = Field(description="Lengths of the short, medium and long windows.")
+    visit_kinds: Annotated[list[Id], Field(min_length=1)] = Field(
+        description="Kinds of interactions that count as visits."
+    )
+    engagement_kinds: Annotated[list[Id], Field(min_length=1)] = Field(
+        description="Kinds of interactions that answer what the company sent or published."
+    )
+    min_baseline: PositiveInt = Field(
+        description="Fewest events before the recent window for a change against the customer's "
+        "own rate to be known."
+    )
     complete_fields: list[Id] = Field(
         description="Columns of the customers entity that a complete profile has."
     )

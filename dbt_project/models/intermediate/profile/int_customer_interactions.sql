@@ -16,6 +16,20 @@ counted as (
         count(*) filter (where kind = 'login' and occurred_at >= {{ window_start(window) }})
             as logins_{{ window }},
         {%- endfor %}
+        {%- for window in ["short", "medium", "long"] %}
+        count(*) filter (
+            where kind in ({{ setting_list("profile.visit_kinds") }})
+            and occurred_at >= {{ window_start(window) }}
+        )
+            as visits_{{ window }},
+        {%- endfor %}
+        count(*) filter (
+            where kind in ({{ setting_list("profile.engagement_kinds") }})
+            and occurred_at >= {{ window_start("medium") }}
+        )
+            as engagements_medium,
+        coalesce(sum(dwell_seconds) filter (where occurred_at >= {{ window_start("short") }}), 0)
+            as dwell_seconds_short,
         min(occurred_at) as first_interaction_at,
         max(occurred_at) as last_interaction_at
     from interactions

@@ -24,6 +24,7 @@ final as (
         {%- endfor %}
         min(ordered_at) filter (where is_counted) as first_order_at,
         max(ordered_at) filter (where is_counted) as last_order_at,
+        count(*) filter (where is_counted and discount_amount > 0) as orders_discounted,
         count(is_late) as deliveries_due,
         count(*) filter (where is_late) as deliveries_late
     from orders

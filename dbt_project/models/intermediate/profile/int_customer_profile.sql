@@ -67,16 +67,23 @@ joined as (
         {%- endfor %}
         {%- for measure in [
             "interactions_short", "interactions_medium", "interactions_long",
-            "logins_short", "logins_medium"
+            "logins_short", "logins_medium", "visits_short", "visits_medium", "visits_long",
+            "engagements_medium"
         ] %}
         cast(coalesce(customer_interactions.{{ measure }}, 0) as integer) as {{ measure }},
         {%- endfor %}
+        coalesce(customer_interactions.dwell_seconds_short, 0) / 60.0 as dwell_minutes_short,
         {%- for measure in [
             "tickets_medium", "tickets_long", "complaints_medium", "complaints_long",
             "open_tickets"
         ] %}
         cast(coalesce(customer_tickets.{{ measure }}, 0) as integer) as {{ measure }},
         {%- endfor %}
+        customer_tickets.tickets_resolved_long
+        / cast(nullif(customer_tickets.tickets_long, 0) as double) as resolved_share,
+        customer_tickets.first_response_hours,
+        customer_tickets.resolution_hours,
+        coalesce(customer_orders.orders_discounted, 0) as orders_discounted,
         {%- for measure in ["spend_total", "spend_short", "spend_medium", "spend_long"] %}
         cast(coalesce(customer_orders.{{ measure }}, 0) as decimal(18, 4)) as {{ measure }},
         {%- endfor %}
@@ -91,7 +98,11 @@ joined as (
         customer_rfm.rfm_sum,
         customer_rfm.rfm_group,
         customer_surveys.last_satisfaction,
-        customer_surveys.nps_last
+        customer_surveys.satisfaction_long,
+        customer_surveys.nps_last,
+        customer_surveys.answer_hours,
+        customer_surveys.answered_share,
+        customers.birthday
     from customers
     left join customer_orders on customers.customer_id = customer_orders.customer_id
     left join customer_rfm on customers.customer_id = customer_rfm.customer_id
@@ -120,6 +131,15 @@ measured as (
         {{ days_between("first_order_on", "last_order_on") }}
         / nullif(cast(orders_total - 1 as double), 0) as average_order_interval_days
     from joined
+),
+
+compared as (
+    select
+        *,
+        {{ own_change("interactions", "short", "long") }} as interaction_change,
+        {{ own_change("visits", "short", "long") }} as visit_change,
+        {{ own_change("orders", "medium", "long") }} as order_change
+    from measured
 ),
 
 final as (
@@ -153,11 +173,22 @@ final as (
         interactions_long,
         logins_short,
         logins_medium,
+        visits_short,
+        visits_medium,
+        visits_long,
+        engagements_medium,
+        cast(dwell_minutes_short as double) as dwell_minutes_short,
+        interaction_change,
+        visit_change,
+        order_change,
         tickets_medium,
         tickets_long,
         complaints_medium,
         complaints_long,
         open_tickets,
+        resolved_share,
+        first_response_hours,
+        resolution_hours,
         spend_total,
         spend_short,
         spend_medium,
@@ -170,6 +201,7 @@ final as (
         spend_long_rank,
         (orders_placed - orders_total) / cast(nullif(orders_placed, 0) as double)
             as returned_share,
+        orders_discounted / cast(nullif(orders_total, 0) as double) as discounted_share,
         deliveries_late / cast(nullif(deliveries_due, 0) as double) as late_delivery_share,
         r_score,
         f_score,
@@ -177,7 +209,11 @@ final as (
         rfm_sum,
         rfm_group,
         last_satisfaction,
+        satisfaction_long,
         nps_last,
+        answer_hours,
+        answered_share,
+        {{ whole_years("birthday", as_of_date()) }} as age_years,
         average_order_interval_days,
         days_since_last_order / nullif(average_order_interval_days, 0) as interval_ratio,
         registered_on,
@@ -185,7 +221,7 @@ final as (
         last_order_on,
         last_interaction_on,
         last_activity_on
-    from measured
+    from compared
 )
 
 select * from final

@@ -12,6 +12,16 @@ final as (
         count(*) filter (where kind = 'complaint' and opened_at >= {{ window_start(window) }})
             as complaints_{{ window }},
         {%- endfor %}
+        count(*) filter (where resolved_at is not null and opened_at >= {{ window_start("long") }})
+            as tickets_resolved_long,
+        round(avg({{ seconds_between("opened_at", "first_response_at") }} / 3600.0) filter (
+            where opened_at >= {{ window_start("long") }}
+        ), 4)
+            as first_response_hours,
+        round(avg({{ seconds_between("opened_at", "resolved_at") }} / 3600.0) filter (
+            where opened_at >= {{ window_start("long") }}
+        ), 4)
+            as resolution_hours,
         count(*) filter (where is_open) as open_tickets,
         max(opened_at) as last_ticket_at
     from tickets
