@@ -9,7 +9,7 @@ import duckdb
 
 from careloop.contract import entities
 from careloop.durable import sync
-from careloop.published import LINK, current_version, versions
+from careloop.published import LINK, current_version, version_before, versions
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal, quote
@@ -110,10 +110,10 @@ def _write_parquet(settings: Settings, run: RunInfo) -> None:
 def _prune(settings: Settings, run: RunInfo, before: Path | None) -> None:
     """Keep at most ``keep_versions``, none older than ``keep_days``.
 
-    The current version always stays, and so does the one before it: a reader may just have
-    followed the link to it.
+    The current version always stays, and so do the one it replaced, to which a reader may just
+    have followed the link, and the one of the day before, which a second run continues from.
     """
-    kept = {current_version(settings), before}
+    kept = {current_version(settings), before, version_before(settings, run.as_of_local)}
     oldest = f"{run.as_of_local - timedelta(days=settings.keep_days):%Y%m%dT%H%M}"
     names = versions(settings)
     for position, name in enumerate(reversed(names)):

@@ -1,5 +1,6 @@
 """Reading what is published."""
 
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -37,6 +38,19 @@ def versions(settings: Settings) -> list[str]:
     """Names of the published versions, oldest first."""
     names = sorted(path.stem for path in settings.published.glob("marts-*.duckdb"))
     return [name.removeprefix("marts-") for name in names]
+
+
+def version_before(settings: Settings, as_of_local: datetime) -> Path | None:
+    """The file of the latest day before ``as_of_local`` (program's wall time): what a run of that
+    day continues from, also when it is run again. Of several of one day the last published."""
+    limit = f"{as_of_local:%Y%m%dT%H%M}"
+    earlier = [name for name in versions(settings) if name.partition("-")[0] < limit]
+    if not earlier:
+        return None
+    current = current_version(settings)
+    day = earlier[-1].partition("-")[0]
+    files = [settings.published / f"marts-{n}.duckdb" for n in earlier if n.startswith(day)]
+    return current if current in files else max(files, key=lambda file: file.stat().st_mtime_ns)
 
 
 def query(settings: Settings, sql: str, version: str | None = None) -> tuple[list[str], list]:

@@ -1,7 +1,6 @@
 """The private warehouse a run starts from: raw views, the program, the run, and history."""
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import duckdb
 
@@ -9,7 +8,7 @@ from careloop.contract import entities
 from careloop.lake.batches import Batch, Lake
 from careloop.lake.relations import current
 from careloop.program.tables import write_program_tables
-from careloop.published import current_version
+from careloop.published import current_version, version_before
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal, quote
@@ -93,13 +92,15 @@ def _batch_row(b: Batch) -> list[object]:
 
 
 def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunInfo) -> None:
-    """Tables ``run.previous_*``: what the last published version knew before this as_of.
+    """Tables ``run.previous_*``: what the version of the last day before this as_of holds.
 
-    A version of another program starts anew: its segments mean something else.
+    If that version is no longer kept, the current one gives its rows from before this as_of,
+    where a table has such. A version of another program starts anew: its segments mean
+    something else.
     """
     for name, (_, columns) in CARRIED.items():
         con.execute(f"create table run.previous_{name} ({columns})")
-    version: Path | None = current_version(settings)
+    version = version_before(settings, run.as_of_local) or current_version(settings)
     if version:
         con.execute(f"attach {literal(version)} as published (read_only)")
         pack = con.execute("select pack from published.rpt_run").fetchall()[0][0]
