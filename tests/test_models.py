@@ -20,7 +20,7 @@ from careloop.program.load import load_program, program_names
 from careloop.program.measures import MEASURES
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
-from careloop.transform.dbt import DBT_PROJECT, invoke
+from careloop.transform.dbt import DBT_PROJECT, NOT_UNIT_TESTS, invoke
 from careloop.transform.prepare import CARRIED
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -28,7 +28,7 @@ PROGRAMS = PROJECT_ROOT / "programs"
 PACKS = program_names(PROGRAMS)
 ZONE = ZoneInfo("Asia/Shanghai")
 DAY = dt.date(2026, 6, 1)
-NOT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+
 GRAINS = {
     "dim_customers": "customer_id",
     "dim_products": "product_id",
