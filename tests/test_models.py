@@ -35,6 +35,7 @@ GRAINS = {
     "dim_calendar": "day",
     "fct_orders": "order_id",
     "fct_customer_changes": "change_key",
+    "fct_model_runs": "model_run",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
@@ -51,6 +52,11 @@ GRAINS = {
     "int_customer_profile": "customer_id",
     "int_customer_segments": "customer_id",
     "int_customer_previous": "customer_id",
+    "int_customer_value": "customer_id",
+    "int_purchase_histories": "customer_id",
+    "int_value_factors": "repeats, age_days",
+    "int_value_fit": "version",
+    "int_value_model": "value_note",
 }
 
 

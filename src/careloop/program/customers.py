@@ -210,6 +210,22 @@ class ValueGate(Closed):
     )
 
 
+class ValueApplies(Closed):
+    """Which data the value model applies to: customers who come back, free to stay away."""
+
+    min_repeat_share: Share = Field(
+        description="Least share of buyers with a repeat order; below, purchases are single."
+    )
+    min_interval_variation: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="Least coefficient of variation of the days between a customer's orders, "
+        "median of a sample; below, they are a subscription's. At random it is about 1."
+    )
+    min_sampled_customers: PositiveInt = Field(
+        description="Fewest customers with three intervals to tell by; below, nothing is ruled out."
+    )
+    max_sampled_customers: PositiveInt = Field(description="Most customers in the sample.")
+
+
 class HighPotential(Closed):
     """Customers worth more in future than they have spent so far."""
 
@@ -226,6 +242,10 @@ class Value(Closed):
         description="Latest share of the history that checks the model."
     )
     yearly_discount_rate: Share = Field(description="Discount of future spend per year.")
+    churn_horizon_days: PositiveInt = Field(
+        description="Days within which a customer who doesn't order counts as lost, for churn risk."
+    )
+    applies: ValueApplies = Field(description="Data the model is for.")
     gate: ValueGate = Field(description="Limits the model must meet.")
     high_potential: HighPotential = Field(description="Which customers count as high potential.")
 

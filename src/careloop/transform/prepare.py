@@ -20,6 +20,17 @@ CARRIED = {
         "to_value varchar, changed_on date, as_of timestamp, reason varchar, measures varchar, "
         "pack_hash varchar",
     ),
+    "model_runs": (
+        "fct_model_runs",
+        "model_run varchar, as_of timestamp, as_of_on date, model varchar, version varchar, "
+        "status varchar, reasons varchar, is_used boolean, used_model_run varchar, "
+        "time_unit varchar, r double, alpha double, a double, b double, log_likelihood double, "
+        "p double, q double, v double, spend_log_likelihood double, customers bigint, "
+        "repeat_customers bigint, interval_variation double, calibration_end_on date, "
+        "holdout_days integer, holdout_customers bigint, holdout_repeat_customers bigint, "
+        "holdout_predicted double, holdout_actual bigint, holdout_error double, "
+        "holdout_correlation double, holdout_rmse double, pack_hash varchar",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",
