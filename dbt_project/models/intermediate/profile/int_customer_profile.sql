@@ -12,6 +12,10 @@ customer_rfm as (
     select * from {{ ref("int_customer_rfm") }}
 ),
 
+customer_value as (
+    select * from {{ ref("int_customer_value") }}
+),
+
 customer_interactions as (
     select * from {{ ref("int_customer_interactions") }}
 ),
@@ -97,6 +101,16 @@ joined as (
         customer_rfm.m_score,
         customer_rfm.rfm_sum,
         customer_rfm.rfm_group,
+        customer_value.p_alive,
+        customer_value.expected_orders,
+        customer_value.expected_order_value,
+        customer_value.predicted_value,
+        customer_value.predicted_value_rank,
+        customer_value.is_high_potential,
+        customer_value.churn_risk,
+        customer_value.value_method,
+        customer_value.value_model_run,
+        customer_value.value_note,
         customer_surveys.last_satisfaction,
         customer_surveys.satisfaction_long,
         customer_surveys.nps_last,
@@ -106,6 +120,7 @@ joined as (
     from customers
     left join customer_orders on customers.customer_id = customer_orders.customer_id
     left join customer_rfm on customers.customer_id = customer_rfm.customer_id
+    left join customer_value on customers.customer_id = customer_value.customer_id
     left join customer_interactions
         on customers.customer_id = customer_interactions.customer_id
     left join customer_tickets on customers.customer_id = customer_tickets.customer_id
@@ -208,6 +223,16 @@ final as (
         m_score,
         rfm_sum,
         rfm_group,
+        p_alive,
+        expected_orders,
+        expected_order_value,
+        predicted_value,
+        predicted_value_rank,
+        is_high_potential,
+        churn_risk,
+        value_method,
+        value_model_run,
+        value_note,
         last_satisfaction,
         satisfaction_long,
         nps_last,
