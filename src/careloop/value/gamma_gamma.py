@@ -11,6 +11,7 @@ Customer Base Analysis", Journal of Marketing Research 42(4), 415-430.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
 from careloop.value.groups import Spend
@@ -50,11 +51,13 @@ def fit_gamma_gamma(groups: Spend) -> GammaGamma:
         return GammaGamma(np.nan, np.nan, np.nan, converged=False)
     scale = float((groups.customers * groups.mean).sum()) / total
     scaled = Spend(groups.x, groups.mean / scale, groups.customers)
+    counts, place = np.unique(scaled.x, return_inverse=True)
 
     def objective(point: Vector) -> tuple[float, Vector]:
         parameters = np.exp(point)
         value, *slope = (
-            float((scaled.customers * term).sum()) / total for term in _terms(parameters, scaled)
+            float((scaled.customers * term).sum()) / total
+            for term in _terms(parameters, scaled, counts, place)
         )
         return value, parameters * np.array(slope)
 
@@ -67,20 +70,23 @@ def fit_gamma_gamma(groups: Spend) -> GammaGamma:
 
 def log_likelihood(model: GammaGamma, groups: Spend) -> float:
     """Of the groups under the model."""
-    terms = _terms(np.array([model.p, model.q, model.v]), groups)
+    counts, place = np.unique(groups.x, return_inverse=True)
+    terms = _terms(np.array([model.p, model.q, model.v]), groups, counts, place)
     return float((groups.customers * terms[0]).sum())
 
 
-def _terms(parameters: Vector, groups: Spend) -> tuple[Vector, Vector, Vector, Vector]:
-    """Log-likelihood of one customer of each group, and its derivatives by p, q, v."""
+def _terms(
+    parameters: Vector, groups: Spend, counts: Vector, place: NDArray[np.intp]
+) -> tuple[Vector, Vector, Vector, Vector]:
+    """Log-likelihood of one customer of each group, and its derivatives by p, q, v. ``counts``
+    are the distinct x and ``place`` finds each group's: special functions are slow."""
     p, q, v = parameters
     x, spent = groups.x, groups.x * groups.mean
-    px = p * x
     log_all, log_spent = np.log(spent + v), np.log(spent)
-    value = gammaln(px + q) - gammaln(px) - gammaln(q) + q * np.log(v)
-    value += px * log_spent - np.log(groups.mean) - (px + q) * log_all
-    both = digamma(px + q)
-    d_p = x * (both - digamma(px) + log_spent - log_all)
-    d_q = both - digamma(q) + np.log(v) - log_all
-    d_v = q / v - (px + q) / (spent + v)
+    of_count = gammaln(p * counts + q) - gammaln(p * counts) - gammaln(q) + q * np.log(v)
+    both = digamma(p * counts + q)
+    value = of_count[place] + p * x * log_spent - np.log(groups.mean) - (p * x + q) * log_all
+    d_p = x * ((both - digamma(p * counts))[place] + log_spent - log_all)
+    d_q = (both - digamma(q) + np.log(v))[place] - log_all
+    d_v = q / v - (p * x + q) / (spent + v)
     return value, d_p, d_q, d_v

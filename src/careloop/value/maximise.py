@@ -12,7 +12,8 @@ Vector = NDArray[np.float64]
 Objective = Callable[[Vector], tuple[float, Vector]]
 # Of the mean log-likelihood; a customer's weight in a fit of a million is 1e-6.
 MAX_GRADIENT = 1e-6
-NEWTON_STEPS = 8
+NEWTON_STEPS = 20
+EDGE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,14 @@ class Optimum:
 def maximise(
     objective: Objective, starts: Sequence[Vector], lower: Vector, upper: Vector
 ) -> Optimum:
-    """The best optimum from all starts; the same inputs give the same bits."""
-    found = [_climb(objective, start, lower, upper) for start in starts]
+    """The optimum from the first start; if that does not converge within the limits, the best
+    from all. The same inputs give the same bits."""
+    found = []
+    for start in starts:
+        found.append(_climb(objective, start, lower, upper))
+        inside = np.all((found[-1].point > lower + EDGE) & (found[-1].point < upper - EDGE))
+        if found[-1].converged and inside:
+            return found[-1]
     return max(found, key=lambda optimum: (optimum.converged, optimum.value))
 
 
@@ -38,15 +45,14 @@ def _climb(objective: Objective, start: Vector, lower: Vector, upper: Vector) ->
         value, slope = objective(point)
         return -value, -slope
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = minimize(
-            falling,
-            np.clip(start, lower, upper),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=list(zip(lower, upper, strict=True)),
-            options={"maxiter": 500, "ftol": 1e-15, "gtol": MAX_GRADIENT / 10},
-        )
+    result = minimize(
+        falling,
+        np.clip(start, lower, upper),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(lower, upper, strict=True)),
+        options={"maxiter": 500, "ftol": 1e-11, "gtol": MAX_GRADIENT},
+    )
     point = _newton(objective, result.x, lower, upper)
     value, slope = objective(point)
     slope = np.where(_open(point, slope, lower, upper), slope, 0.0)
@@ -55,20 +61,18 @@ def _climb(objective: Objective, start: Vector, lower: Vector, upper: Vector) ->
 
 
 def _newton(objective: Objective, point: Vector, lower: Vector, upper: Vector) -> Vector:
-    """A few full steps, as long as they lead up; takes the last digits that L-BFGS leaves."""
+    """A few steps with the curvature at the first, as long as they lead up: the last digits."""
     value, slope = objective(point)
+    free = _open(point, slope, lower, upper)
+    curved = _hessian(objective, point)[np.ix_(free, free)]
+    if not free.any() or not np.all(np.isfinite(curved)) or np.linalg.eigvalsh(curved)[-1] >= 0:
+        return point
     for _ in range(NEWTON_STEPS):
-        free = _open(point, slope, lower, upper)
-        if not free.any() or not np.isfinite(value):
-            break
-        curved = _hessian(objective, point)[np.ix_(free, free)]
-        if not np.all(np.isfinite(curved)) or np.linalg.eigvalsh(curved)[-1] >= 0:
-            break
         step = np.zeros_like(point)
         step[free] = -np.linalg.solve(curved, slope[free])
         new = np.clip(point + step, lower, upper)
         new_value, new_slope = objective(new)
-        if not np.isfinite(new_value) or new_value < value - 1e-13 * abs(value):
+        if not np.isfinite(new_value) or new_value < value - 1e-12 * abs(value):
             break
         moved = float(np.max(np.abs(new - point)))
         point, value, slope = new, new_value, new_slope
@@ -79,8 +83,7 @@ def _newton(objective: Objective, point: Vector, lower: Vector, upper: Vector) -
 
 def _open(point: Vector, slope: Vector, lower: Vector, upper: Vector) -> NDArray[np.bool_]:
     """Directions not closed by a limit the likelihood still rises towards."""
-    edge = 1e-9
-    return ~(((point <= lower + edge) & (slope < 0)) | ((point >= upper - edge) & (slope > 0)))
+    return ~(((point <= lower + EDGE) & (slope < 0)) | ((point >= upper - EDGE) & (slope > 0)))
 
 
 def _hessian(objective: Objective, point: Vector, step: float = 1e-4) -> Vector:

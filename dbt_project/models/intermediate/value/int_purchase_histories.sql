@@ -31,9 +31,10 @@ histories as (
         sum(spend) as spend_total,
         coalesce(sum(spend) filter (where ordered_on >= {{ long_start }}), 0) as spend_long,
         {{ earliest("spend", "ordered_on") }} as first_spend,
-        count(*) filter (where ordered_on < calibration_end_on) - 1 as calibration_repeats,
-        max(ordered_on) filter (where ordered_on < calibration_end_on) as calibration_last_on,
-        any_value(calibration_end_on) as calibration_end_on
+        count(*) filter (where ordered_on <= calibration_end_on) - 1 as calibration_repeats,
+        max(ordered_on) filter (where ordered_on <= calibration_end_on) as calibration_last_on,
+        any_value(calibration_end_on) as calibration_end_on,
+        any_value(observed_until_on) as observed_until_on
     from purchase_days
     cross join period
     group by purchase_days.customer_id
@@ -46,7 +47,9 @@ final as (
         first_order_on,
         last_order_on,
         cast({{ days_between("first_order_on", "last_order_on") }} as integer) as recency_days,
-        cast({{ days_since("first_order_on") }} as integer) as age_days,
+        cast({{ days_between(
+            "first_order_on", "greatest(observed_until_on, last_order_on)"
+        ) }} as integer) as age_days,
         cast(spend_total as decimal(18, 4)) as spend_total,
         cast(spend_long as decimal(18, 4)) as spend_long,
         cast(spend_total - first_spend as double) / nullif(repeats, 0) as mean_repeat_spend,

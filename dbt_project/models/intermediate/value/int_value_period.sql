@@ -5,26 +5,31 @@ customer_orders as (
 ),
 
 observed as (
-    -- One in a hundred may have a first order in a year that nobody meant.
-    select quantile_disc({{ local_date("first_order_at") }}, 0.01) as observed_from_on
+    -- One in a hundred may have a first order in a year that nobody meant. A run at midnight has
+    -- not seen its own day.
+    select
+        quantile_disc({{ local_date("first_order_at") }}, 0.01) as observed_from_on,
+        {{ local_date(as_of_utc() ~ " - interval 1 second") }} as observed_until_on
     from customer_orders
     where orders_total > 0
 ),
 
 held as (
     select
-        observed_from_on,
-        cast(round(
-            {{ days_since("observed_from_on") }} * {{ setting("value.holdout_share", "double") }}
-        ) as integer) as holdout_days
+        *,
+        cast(coalesce(round(
+            {{ days_between("observed_from_on", "observed_until_on") }}
+            * {{ setting("value.holdout_share", "double") }}
+        ), 0) as integer) as holdout_days
     from observed
 ),
 
 final as (
     select
         observed_from_on,
-        {{ as_of_date() }} - coalesce(holdout_days, 0) as calibration_end_on,
-        coalesce(holdout_days, 0) as holdout_days
+        observed_until_on,
+        observed_until_on - holdout_days as calibration_end_on,
+        holdout_days
     from held
 )
 
