@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from careloop.program.base import (
     Channel,
@@ -17,7 +17,10 @@ from careloop.program.base import (
     Text,
     TimeOfDay,
     refuse,
+    repeated,
     rough_days,
+    split_duration,
+    wrong,
 )
 
 
@@ -111,6 +114,17 @@ class Consent(Closed):
     )
 
 
+def _whole_days(value: str) -> str:
+    """Tiers and points count local days, so a duration in hours or working days is refused."""
+    allowed = ("d (day)", "w (week)", "mo (month)", "q (quarter)", "y (year)")
+    if split_duration(value)[1] not in {unit.split()[0] for unit in allowed}:
+        raise wrong("must be in whole days of the calendar, e.g. 90d, 6mo, 1y", allowed)
+    return value
+
+
+DayDuration = Annotated[Duration, AfterValidator(_whole_days)]
+
+
 class Tier(Closed):
     """A loyalty tier, reached by any of its limits."""
 
@@ -131,7 +145,8 @@ class Earning(Closed):
         description="What for."
     )
     points: Annotated[float, Field(gt=0)] = Field(
-        description="Points per unit of currency (purchase) or per time."
+        description="Points per unit of currency (purchase) or per time; the sum of a day is "
+        "rounded down."
     )
     most_per_day: PositiveInt | None = Field(None, description="Times a day at most.")
 
@@ -177,8 +192,30 @@ class Points(Closed):
         description="Worth of a point when redeemed, in the program's currency."
     )
     min_redeem: PositiveInt = Field(description="Fewest points redeemed at once.")
-    expire_after: Duration = Field(description="When unused points expire.")
-    campaigns: list[PointsCampaign] = Field(default=[], description="Limited-time extra points.")
+    expire_after: DayDuration = Field(description="When unused points expire.")
+    expiring_within: DayDuration = Field(
+        "30d", description="Points that expire in this time are shown as expiring soon."
+    )
+    ledger: Literal["auto", "crm", "computed"] = Field(
+        "auto",
+        description="Whose entries count: the CRM's, those computed from what earns points (with "
+        "what the CRM says was used), or the CRM's as soon as it has any (auto).",
+    )
+    campaigns: list[PointsCampaign] = Field(
+        default=[],
+        description="Limited-time extra points; of several on a day the largest factor holds.",
+    )
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        reasons = [earning.reason for earning in self.earn]
+        refuse(
+            [
+                Mistake(("earn", i, "reason"), reasons[i], "earns points already; keep one")
+                for i in repeated(reasons)
+            ]
+        )
+        return self
 
 
 class ReferralStep(Closed):
@@ -212,10 +249,20 @@ class Loyalty(Closed):
     window: Literal["total", "medium", "long"] = Field(
         description="Window of spend and interactions."
     )
-    tiers: list[Tier] = Field(description="Tiers, the lowest first.")
+    tiers: Annotated[list[Tier], Field(min_length=1)] = Field(
+        description="Tiers, the lowest first."
+    )
     points: Points | None = Field(None, description="Points; none if left out.")
     referrals: Referrals | None = Field(None, description="Referral rewards; none if left out.")
-    keep_for: Duration = Field(description="How long a tier is kept once reached.")
+    keep_for: DayDuration = Field(
+        description="How long a tier is kept after the last day it was earned, and a lower one "
+        "after a drop."
+    )
+    drop: Literal["one_step", "to_earned"] = Field(
+        "one_step",
+        description="Where a customer goes then: to the next lower tier, or at once to the one "
+        "earned.",
+    )
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -224,8 +271,9 @@ class Loyalty(Closed):
             for i, tier in enumerate(self.tiers)
             if tier.min_spend is None and tier.min_interactions is None
         ]
-        spends = [tier.min_spend for tier in self.tiers if tier.min_spend is not None]
-        if spends != sorted(set(spends)):
-            mistakes.append(Mistake(("tiers",), spends, "min_spend must grow from tier to tier"))
+        for limit in ("min_spend", "min_interactions"):
+            values = [v for tier in self.tiers if (v := getattr(tier, limit)) is not None]
+            if values != sorted(set(values)):
+                mistakes.append(Mistake(("tiers",), values, f"{limit} must grow from tier to tier"))
         refuse(mistakes)
         return self

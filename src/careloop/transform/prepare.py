@@ -31,6 +31,12 @@ CARRIED = {
         "holdout_predicted double, holdout_actual bigint, holdout_error double, "
         "holdout_correlation double, holdout_rmse double, pack_hash varchar",
     ),
+    "customer_tier_changes": (
+        "fct_customer_tier_changes",
+        "change_key varchar, customer_id varchar, change_no integer, from_tier varchar, "
+        "tier varchar, changed_on date, tier_since date, kept_until date, reason varchar, "
+        "as_of timestamp, pack_hash varchar",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",
