@@ -36,39 +36,112 @@
     {{- return(value | int if value == value | int else value) -}}
 {%- endmacro %}
 
-{#- Whether the tier's spend or interactions are reached, over columns spend and interactions. -#}
-{% macro tier_reached(tier) -%}
-    {%- set limits = [] -%}
-    {%- if tier["min_spend"] is not none -%}
-        {%- do limits.append("spend >= " ~ plain_number(tier["min_spend"])) -%}
-    {%- endif -%}
-    {%- if tier["min_interactions"] is not none -%}
-        {%- do limits.append("interactions >= " ~ plain_number(tier["min_interactions"])) -%}
-    {%- endif -%}
-    {{- return("(" ~ limits | join(" or ") ~ ")") -}}
+{#- Place of the tier of that name, 1 the lowest; 0 for none and for names the pack lacks. -#}
+{% macro tier_position(name) -%}
+    case coalesce({{ name }}, '')
+        when '' then 0
+        {%- for tier in loyalty_tiers() %}
+        when {{ text_literal(tier["id"]) }} then {{ tier["position"] }}
+        {%- endfor %}
+        else 0
+    end
 {%- endmacro %}
 
-{#- One limit of a tier with the customer's own value, or null if the tier does not have it. -#}
-{% macro tier_limit_text(tier, measure, window) -%}
-    {%- set limit = tier["min_" ~ measure] -%}
-    {%- if limit is none -%}
-        {{- return("null") -}}
-    {%- endif -%}
-    {%- set type = "decimal(18, 2)" if measure == "spend" else "bigint" -%}
-    {{- return(
-        "'" ~ measure ~ "_" ~ window ~ " ≥ " ~ plain_number(limit) ~ " (' || cast(cast("
-        ~ measure ~ " as " ~ type ~ ") as varchar) || ')'"
-    ) -}}
+{#- Name of the tier at a place; null below every tier. -#}
+{% macro tier_name(position) -%}
+    case {{ position }}
+        when 0 then null
+        {%- for tier in loyalty_tiers() %}
+        when {{ tier["position"] }} then {{ text_literal(tier["id"]) }}
+        {%- endfor %}
+    end
 {%- endmacro %}
 
-{#- The day a tier is lost for the nth time in a row, if it is kept until a day and not earned. -#}
+{#- Place of the highest tier whose limit on spend or interactions is reached. -#}
+{% macro earned_tier_position(spend, interactions) -%}
+    case
+        when {{ spend }} is null then 0
+        {%- for tier in loyalty_tiers() | reverse %}
+        {%- set limits = [] %}
+        {%- for measure, value in [("spend", spend), ("interactions", interactions)] %}
+            {%- if tier["min_" ~ measure] is not none %}
+                {%- do limits.append(value ~ " >= " ~ plain_number(tier["min_" ~ measure])) %}
+            {%- endif %}
+        {%- endfor %}
+        when {{ limits | join(" or ") }} then {{ tier["position"] }}
+        {%- endfor %}
+        else 0
+    end
+{%- endmacro %}
+
+{#-
+    The limits of the tier at a place with the customer's own values, over columns spend and
+    interactions. only_reached: the first limit that is reached instead of all.
+-#}
+{% macro tier_limits_text(position, only_reached=false) -%}
+    {%- set window = optional_setting_text("loyalty.window", "total") -%}
+    {%- set types = {"spend": "decimal(18, 2)", "interactions": "bigint"} -%}
+    case {{ position }}
+        when 0 then ''
+        {%- for tier in loyalty_tiers() %}
+        when {{ tier["position"] }} then {{ "coalesce" if only_reached else "concat_ws" }}(
+            {%- if not only_reached %}' or ', {% endif %}
+            {%- for measure, type in types.items() if tier["min_" ~ measure] is not none %}
+            {%- set limit = plain_number(tier["min_" ~ measure]) %}
+            case when {{ measure ~ " >= " ~ limit if only_reached else "true" }} then
+                '{{ measure }}_{{ window }} ≥ {{ limit }} ('
+                || cast(cast({{ measure }} as {{ type }}) as varchar) || ')'
+            end{{ ", " if not loop.last }}
+            {%- endfor %}
+        )
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+{#-
+    The day a tier is lost for the nth time in a row (nth: column, from 1), if the first is kept
+    until a day and nothing is earned in between; null if there are not so many tiers.
+-#}
 {% macro tier_drop_on(kept_until, nth) -%}
+    case {{ nth }}
+        when 0 then null
+        {%- for tier in loyalty_tiers() %}
+        when {{ loop.index }} then {{ nth_drop_on(kept_until, loop.index) }}
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+{% macro nth_drop_on(kept_until, nth) -%}
     {%- set keep_for = optional_setting_text("loyalty.keep_for", "1y") -%}
     {%- set drop_on = namespace(sql="(" ~ kept_until ~ " + 1)") -%}
     {%- for _ in range(nth - 1) -%}
         {%- set drop_on.sql = "(" ~ plus_duration(drop_on.sql, keep_for) ~ " + 1)" -%}
     {%- endfor -%}
     {{- return(drop_on.sql) -}}
+{%- endmacro %}
+
+{#-
+    How many tiers are lost by as_of of those above the one earned: one for each time that has
+    run out since, or all at the first, as the pack says.
+-#}
+{% macro tiers_lost(held_position, earned_position, kept_until) -%}
+    {%- set above = held_position ~ " - " ~ earned_position -%}
+    case
+        when {{ earned_position }} >= {{ held_position }} or {{ kept_until }} >= {{ as_of_date() }}
+            then 0
+        {%- if optional_setting_text("loyalty.drop", "one_step") == "to_earned" %}
+        else {{ above }}
+        {%- else %}
+        else least(
+            {{ above }},
+            {%- for tier in loyalty_tiers() %}
+            case when {{ nth_drop_on(kept_until, loop.index) }} <= {{ as_of_date() }}
+                then 1 else 0 end +
+            {%- endfor %}
+            0
+        )
+        {%- endif %}
+    end
 {%- endmacro %}
 
 {#-
@@ -90,6 +163,24 @@
 {% macro point_earnings() -%}
     {%- if not execute -%}{{- return([]) -}}{%- endif -%}
     {{- return(program_rows("select * from program.point_earnings order by position")) -}}
+{%- endmacro %}
+
+{#- `true` where the ledger is computed and something earns points for this reason. -#}
+{% macro earns_points(reason) -%}
+    {%- set reasons = point_earnings() | map(attribute="reason") | list -%}
+    {{- return("true" if points_ledger() == "computed" and reason in reasons else "false") -}}
+{%- endmacro %}
+
+{#- Keeps no more purchases of a day than earn points, the first ones. -#}
+{% macro capped_purchases(customer, happened_at, key) -%}
+    {%- for earning in point_earnings() -%}
+        {%- if earning["reason"] == "purchase" and earning["most_per_day"] is not none -%}
+            qualify row_number() over (
+                partition by {{ customer }}, {{ local_date(happened_at) }}
+                order by {{ happened_at }}, {{ key }}
+            ) <= {{ earning["most_per_day"] }}
+        {%- endif -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 {#-

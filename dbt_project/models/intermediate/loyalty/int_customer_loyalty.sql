@@ -1,3 +1,6 @@
+{%- set has_points = "'" ~ points_ledger() ~ "' <> 'none'" -%}
+{%- set has_referrals = "'" ~ optional_setting_text("loyalty.referrals.between", "") ~ "' <> ''" -%}
+
 with
 
 customers as (
@@ -19,8 +22,8 @@ referral_rewards as (
 referrers as (
     select
         referrer_id as customer_id,
-        count(*) as referrals_converted,
-        sum(reward_amount) as referral_rewards
+        count(*) as converted,
+        sum(reward_amount) as rewards
     from referral_rewards
     group by referrer_id
 ),
@@ -39,27 +42,17 @@ final as (
         customer_tiers.next_tier,
         customer_tiers.spend_to_next as spend_to_next_tier,
         customer_tiers.interactions_to_next as interactions_to_next_tier,
-        {%- set has_points = points_ledger() != "none" %}
-        {%- set points = {
-            "balance": "points_balance",
-            "redeemable": "points_redeemable",
-            "expiring": "points_expiring",
-            "earned_long": "points_earned_long",
-            "used_long": "points_used_long",
-        } %}
-        {%- for column, name in points.items() %}
-        {{ "coalesce(customer_points." ~ column ~ ", 0)" if has_points
-            else "cast(null as bigint)" }} as {{ name }},
+        {%- for column in ["balance", "redeemable", "expiring", "earned_long", "used_long"] %}
+        case when {{ has_points }} then coalesce(customer_points.{{ column }}, 0) end
+            as points_{{ column }},
         {%- endfor %}
-        {{ "coalesce(customer_points.worth, 0)" if has_points
-            else "cast(null as decimal(18, 2))" }} as points_worth,
+        case when {{ has_points }} then coalesce(customer_points.worth, 0) end as points_worth,
         customer_points.next_expiry_on as points_next_expiry_on,
-        {{ "coalesce(cast(referrers.referrals_converted as integer), 0)"
-            if optional_setting_text("loyalty.referrals.between", "") else "cast(null as integer)" }}
+        case when {{ has_referrals }} then cast(coalesce(referrers.converted, 0) as integer) end
             as referrals_converted,
-        {{ "coalesce(cast(referrers.referral_rewards as decimal(18, 2)), 0)"
-            if optional_setting_text("loyalty.referrals.between", "")
-            else "cast(null as decimal(18, 2))" }} as referral_rewards
+        case
+            when {{ has_referrals }} then cast(coalesce(referrers.rewards, 0) as decimal(18, 2))
+        end as referral_rewards
     from customers
     left join customer_tiers on customers.customer_id = customer_tiers.customer_id
     left join customer_points on customers.customer_id = customer_points.customer_id

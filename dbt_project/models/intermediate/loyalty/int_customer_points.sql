@@ -30,8 +30,8 @@ summed as (
         ) as earned_long,
         -sum(points) filter (
             where
-                points < 0 and reason <> 'expire'
-                and entered_on >= {{ as_of_date() }} - {{ long_days }}
+            points < 0 and reason <> 'expire'
+            and entered_on >= {{ as_of_date() }} - {{ long_days }}
         ) as used_long,
         -sum(points) filter (where points < 0) as gone,
         sum(points) filter (
@@ -40,8 +40,8 @@ summed as (
         ) as ended,
         sum(points) filter (
             where
-                points > 0 and expires_on is not null
-                and greatest(expires_on, entered_on) < {{ plus_duration(as_of_date(), soon) }}
+            points > 0 and expires_on is not null
+            and greatest(expires_on, entered_on) < {{ plus_duration(as_of_date(), soon) }}
         ) as ending,
         min(greatest(expires_on, entered_on)) filter (
             where points > 0 and expires_on is not null

@@ -1,7 +1,6 @@
 {{ config(materialized="view") }}
 
-{%- set tiers = loyalty_tiers() -%}
-{%- set by_step = optional_setting_text("loyalty.drop", "one_step") == "one_step" -%}
+{%- set by_step = "'" ~ optional_setting_text("loyalty.drop", "one_step") ~ "' = 'one_step'" -%}
 
 with
 
@@ -13,47 +12,37 @@ customers as (
     select * from {{ ref("int_customer_tier_walk") }}
 ),
 
+tiers as (
+    select * from {{ source("program", "tiers") }}
+),
+
 -- All steps but the last of those who went down several while no run happened.
 passed as (
-    {%- for nth in range(1, tiers | length) %}
-    {{ "union all" if not loop.first }}
     select
-        customer_id,
-        last_change_no + {{ nth }} as change_no,
-        held_position - {{ nth - 1 }} as from_position,
-        held_position - {{ nth }} as position,
-        {{ tier_drop_on("held_until", nth) }} as changed_on,
-        {{ tier_drop_on("held_until", nth) }} as tier_since,
-        {{ tier_drop_on("held_until", nth + 1) }} - 1 as kept_until,
-        'kept until ' || cast({{ tier_drop_on("held_until", nth) }} - 1 as varchar)
-        || ' and not earned' as reason
+        customers.customer_id,
+        customers.last_change_no + tiers.position as change_no,
+        customers.held_position - tiers.position + 1 as from_position,
+        customers.held_position - tiers.position as position,
+        {{ tier_drop_on("customers.held_until", "tiers.position") }} as changed_on,
+        {{ tier_drop_on("customers.held_until", "tiers.position") }} as tier_since,
+        {{ tier_drop_on("customers.held_until", "tiers.position + 1") }} - 1 as kept_until,
+        'kept for its time and not earned' as reason
     from customers
-    where {{ "steps > " ~ nth if by_step else "false" }}
-    {%- else %}
-    select
-        customer_id,
-        0 as change_no,
-        0 as from_position,
-        0 as position,
-        tier_since as changed_on,
-        tier_since,
-        kept_until,
-        '' as reason
-    from customers
-    where false
-    {%- endfor %}
+    inner join tiers on customers.steps > tiers.position
+    where {{ by_step }}
 ),
 
 changed as (
     select
         customer_id,
-        last_change_no + {{ "greatest(steps, 1)" if by_step else "1" }} as change_no,
+        last_change_no + case when {{ by_step }} then greatest(steps, 1) else 1 end as change_no,
         case
             when is_first then 0
-            else held_position - {{ "greatest(steps - 1, 0)" if by_step else "0" }}
+            when {{ by_step }} then held_position - greatest(steps - 1, 0)
+            else held_position
         end as from_position,
         position,
-        case when steps > 0 then tier_since else {{ as_of_date() }} end as changed_on,
+        case when steps > 0 then reached_on else {{ as_of_date() }} end as changed_on,
         tier_since,
         kept_until,
         case
@@ -95,16 +84,9 @@ final as (
     select
         customer_id,
         cast(change_no as integer) as change_no,
-        {%- for column in ["from_position", "position"] %}
-        case {{ column }}
-            {%- for tier in tiers %}
-            when {{ tier["position"] }} then {{ text_literal(tier["id"]) }}
-            {%- else %}
-            when -1 then ''
-            {%- endfor %}
-        end as {{ "from_tier" if column == "from_position" else "tier" }},
-        {%- endfor %}
-        coalesce(changed_on, {{ as_of_date() }}) as changed_on,
+        {{ tier_name("from_position") }} as from_tier,
+        {{ tier_name("position") }} as tier,
+        changed_on,
         tier_since,
         kept_until,
         reason,

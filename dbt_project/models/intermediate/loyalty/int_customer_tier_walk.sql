@@ -1,4 +1,3 @@
-{%- set tiers = loyalty_tiers() -%}
 {%- set window = optional_setting_text("loyalty.window", "total") -%}
 {%- set keep_for = optional_setting_text("loyalty.keep_for", "1y") -%}
 {%- set by_step = optional_setting_text("loyalty.drop", "one_step") == "one_step" -%}
@@ -19,6 +18,10 @@ customer_orders as (
 
 customer_interactions as (
     select * from {{ ref("int_customer_interactions") }}
+),
+
+tiers as (
+    select * from {{ source("program", "tiers") }}
 ),
 
 changes as (
@@ -56,9 +59,7 @@ measured as (
     left join customer_orders on profile.customer_id = customer_orders.customer_id
     left join customer_interactions
         on profile.customer_id = customer_interactions.customer_id
-    {%- if not tiers %}
-    where false
-    {%- endif %}
+    where exists (select 1 from tiers)
 ),
 
 placed as (
@@ -69,30 +70,9 @@ placed as (
         previous.tier as previous_tier,
         previous.tier_since as previous_since,
         previous.kept_until as previous_kept_until,
-        case
-            {%- for tier in tiers | reverse %}
-            when {{ tier_reached(tier) }} then {{ tier["position"] }}
-            {%- else %}
-            when false then 0
-            {%- endfor %}
-            else 0
-        end as earned_position,
-        case coalesce(previous.tier, '')
-            {%- for tier in tiers %}
-            when {{ text_literal(tier["id"]) }} then {{ tier["position"] }}
-            {%- else %}
-            when '' then 0
-            {%- endfor %}
-            else 0
-        end as previous_position,
-        case measured.member_tier
-            {%- for tier in tiers %}
-            when {{ text_literal(tier["id"]) }} then {{ tier["position"] }}
-            {%- else %}
-            when '' then 0
-            {%- endfor %}
-            else 0
-        end as crm_position
+        {{ earned_tier_position("measured.spend", "measured.interactions") }} as earned_position,
+        {{ tier_position("previous.tier") }} as previous_position,
+        {{ tier_position("measured.member_tier") }} as crm_position
     from measured
     left join previous on measured.customer_id = previous.customer_id
 ),
@@ -118,43 +98,19 @@ held as (
 stepped as (
     select
         *,
-        case
-            when earned_position >= held_position then 0
-            {%- if by_step %}
-            else least(
-                held_position - earned_position,
-                {%- for tier in tiers %}
-                case when {{ tier_drop_on("held_until", loop.index) }} <= {{ as_of_date() }}
-                    then 1 else 0 end +
-                {%- endfor %}
-                0
-            )
-            {%- else %}
-            when held_until < {{ as_of_date() }} then held_position - earned_position
-            else 0
-            {%- endif %}
-        end as steps
+        {{ tiers_lost("held_position", "earned_position", "held_until") }} as steps
     from held
 ),
 
 settled as (
     select
         *,
-        case
-            when earned_position >= held_position then earned_position
-            else held_position - steps
-        end as position,
+        greatest(held_position - steps, earned_position) as position,
         case
             when is_from_crm then coalesce(member_since_on, {{ as_of_date() }})
             when is_first or earned_position > held_position then {{ as_of_date() }}
             when steps = 0 then previous_since
-            {%- if by_step %}
-            {%- for tier in tiers %}
-            when steps = {{ loop.index }} then {{ tier_drop_on("held_until", loop.index) }}
-            {%- endfor %}
-            {%- else %}
-            else held_until + 1
-            {%- endif %}
+            else {{ tier_drop_on("held_until", "steps" if by_step else "1") }}
         end as reached_on
     from stepped
 ),
@@ -163,13 +119,8 @@ final as (
     select
         customer_id,
         cast(position as integer) as position,
-        case position
-            {%- for tier in tiers %}
-            when {{ tier["position"] }} then {{ text_literal(tier["id"]) }}
-            {%- else %}
-            when -1 then ''
-            {%- endfor %}
-        end as tier,
+        {{ tier_name("position") }} as tier,
+        reached_on,
         case when position > 0 then reached_on end as tier_since,
         case
             when earned_position >= position then null

@@ -1,4 +1,3 @@
-{%- set tiers = loyalty_tiers() -%}
 {%- set window = optional_setting_text("loyalty.window", "total") -%}
 {%- set keep_for = optional_setting_text("loyalty.keep_for", "1y") -%}
 
@@ -15,35 +14,11 @@ titles as (
 worded as (
     select
         *,
-        case earned_position
-            {%- for tier in tiers %}
-            when {{ tier["position"] }} then
-                case
-                    {%- for measure in ["spend", "interactions"] %}
-                    {%- if tier["min_" ~ measure] is not none %}
-                    when {{ measure }} >= {{ plain_number(tier["min_" ~ measure]) }}
-                        then {{ tier_limit_text(tier, measure, window) }}
-                    {%- endif %}
-                    {%- endfor %}
-                end
-            {%- else %}
-            when -1 then ''
-            {%- endfor %}
-        end as earned_words,
-        case position
-            {%- for tier in tiers %}
-            when {{ tier["position"] }} then concat_ws(
-                ' or ',
-                {{ tier_limit_text(tier, "spend", window) }},
-                {{ tier_limit_text(tier, "interactions", window) }}
-            )
-            {%- else %}
-            when -1 then ''
-            {%- endfor %}
-        end as limit_words,
+        {{ tier_limits_text("earned_position", only_reached=true) }} as earned_words,
+        {{ tier_limits_text("position") }} as limit_words,
         case
             when is_from_crm then 'the tier of the CRM when first seen; '
-            when steps > 0 then 'dropped on ' || cast(held_until + 1 as varchar) || '; '
+            when steps > 0 then 'dropped on ' || cast(reached_on as varchar) || '; '
             else ''
         end as start_words
     from customers

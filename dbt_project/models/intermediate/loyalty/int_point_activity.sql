@@ -1,12 +1,5 @@
 {{ config(materialized="view") }}
 
-{%- set is_computed = points_ledger() == "computed" -%}
-{%- set earned = {} -%}
-{%- for earning in point_earnings() if is_computed -%}
-    {%- do earned.update({earning["reason"]: earning}) -%}
-{%- endfor -%}
-{%- set most_purchases = earned["purchase"]["most_per_day"] if "purchase" in earned -%}
-
 with
 
 orders as (
@@ -32,14 +25,8 @@ purchases as (
         'purchase' as reason,
         amount_program as amount
     from orders
-    where
-        {{ "is_counted and amount_program > 0" if "purchase" in earned else "false" }}
-    {%- if most_purchases %}
-    qualify row_number() over (
-        partition by customer_id, {{ local_date("coalesce(paid_at, ordered_at)") }}
-        order by coalesce(paid_at, ordered_at), order_id
-    ) <= {{ most_purchases }}
-    {%- endif %}
+    where {{ earns_points("purchase") }} and is_counted and amount_program > 0
+    {{ capped_purchases("customer_id", "coalesce(paid_at, ordered_at)", "order_id") }}
 ),
 
 -- What earns as a check-in does not earn once more as an interaction.
@@ -47,21 +34,15 @@ visits as (
     select
         customer_id,
         occurred_at as happened_at,
-        {% if "check_in" in earned and "interaction" in earned -%}
-            case when kind = 'check_in' then 'check_in' else 'interaction' end
-        {%- else -%}
-            {{ "'check_in'" if "check_in" in earned else "'interaction'" }}
-        {%- endif %} as reason,
+        case
+            when kind = 'check_in' and {{ earns_points("check_in") }} then 'check_in'
+            else 'interaction'
+        end as reason,
         cast(null as decimal(18, 4)) as amount
     from interactions
     where
-        {% if "interaction" in earned -%}
-            true
-        {%- elif "check_in" in earned -%}
-            kind = 'check_in'
-        {%- else -%}
-            false
-        {%- endif %}
+        {{ earns_points("interaction") }}
+        or (kind = 'check_in' and {{ earns_points("check_in") }})
 ),
 
 -- The aspects of a questionnaire are answered at one moment and count once.
@@ -72,10 +53,11 @@ answers as (
         'survey' as reason,
         cast(null as decimal(18, 4)) as amount
     from surveys
-    where {{
-        "customer_id is not null and answered_at is not null and score is not null"
-        if "survey" in earned else "false"
-    }}
+    where
+        {{ earns_points("survey") }}
+        and customer_id is not null
+        and answered_at is not null
+        and score is not null
 ),
 
 converted as (
@@ -86,7 +68,8 @@ converted as (
         cast(null as decimal(18, 4)) as amount
     from referrals
     where
-        {{ "converted_at is not null" if "referral" in earned else "false" }}
+        {{ earns_points("referral") }}
+        and converted_at is not null
         and referrer_id is distinct from referred_id
 ),
 

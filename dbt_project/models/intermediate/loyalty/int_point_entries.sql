@@ -36,7 +36,7 @@ held as (
             as from_day,
         lead(changed_on) over (partition by customer_id order by change_no) as before_day
     from tier_changes
-    where {{ "true" if ledger == "computed" else "false" }}
+    where '{{ ledger }}' = 'computed'
 ),
 
 tier_factors as (
@@ -105,13 +105,8 @@ final as (
         cast(null as double) as factor
     from crm
     where
-        {% if ledger == "crm" -%}
-            true
-        {%- elif ledger == "computed" -%}
-            points < 0 and reason is distinct from 'expire'
-        {%- else -%}
-            false
-        {%- endif %}
+        '{{ ledger }}' = 'crm'
+        or ('{{ ledger }}' = 'computed' and points < 0 and reason is distinct from 'expire')
     union all
     select * from computed
     where points > 0

@@ -11,7 +11,8 @@ lots as (
         greatest(expires_on, entered_on) + 1 as day,
         cast(sum(points) as bigint) as points
     from entries
-    where points > 0 and greatest(expires_on, entered_on) < {{ as_of_date() }}
+    where
+        points > 0 and greatest(expires_on, entered_on) < {{ as_of_date() }}
         and expires_on is not null
     group by customer_id, greatest(expires_on, entered_on) + 1
 ),

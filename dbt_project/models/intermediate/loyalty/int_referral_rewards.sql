@@ -1,5 +1,3 @@
-{%- set has_rewards = optional_setting_text("loyalty.referrals.between", "") != "" -%}
-
 with
 
 referrals as (
@@ -8,6 +6,10 @@ referrals as (
 
 orders as (
     select * from {{ ref("int_orders") }}
+),
+
+steps as (
+    select * from {{ source("program", "referral_steps") }}
 ),
 
 converted as (
@@ -21,7 +23,7 @@ converted as (
     where
         converted_at is not null
         and referrer_id is distinct from referred_id
-        and {{ "true" if has_rewards else "false" }}
+        and exists (select 1 from steps)
 ),
 
 referred as (
