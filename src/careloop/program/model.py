@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from careloop.contract import entities
-from careloop.program import care, contact, customers, service
+from careloop.program import care, contact, customers, products, service
 from careloop.program.base import Closed, Id, Mistake, Text, refuse, wrong
 from careloop.program.calendar import WorkCalendar
 from careloop.program.goals import Benchmark, Data, FindingPriority, Goals
@@ -50,6 +50,9 @@ class Program(Closed):
     tags: care.Tags = Field(description="Tags.")
     channel_preference: care.ChannelPreference = Field(
         description="How the preferred channel is found."
+    )
+    next_product: products.NextProduct | None = Field(
+        None, description="Next best product; nothing is recommended if empty."
     )
     calibration: care.Calibration = Field(description="Review of thresholds and tiers.")
     offers: list[care.Offer] = Field(description="Benefits that rules may give.")
