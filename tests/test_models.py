@@ -36,6 +36,9 @@ GRAINS = {
     "fct_orders": "order_id",
     "fct_customer_changes": "change_key",
     "fct_model_runs": "model_run",
+    "fct_product_associations": "product_id, associated_product_id",
+    "fct_customer_next_products": "customer_id, rank",
+    "fct_replacements_due": "customer_id, product_id",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
@@ -57,6 +60,10 @@ GRAINS = {
     "int_value_factors": "repeats, age_days",
     "int_value_fit": "version",
     "int_value_model": "value_note",
+    "int_products": "product_id",
+    "int_product_baskets": "basket_id, product_no",
+    "int_customer_categories": "customer_id, category",
+    "int_customer_favourites": "customer_id",
 }
 
 

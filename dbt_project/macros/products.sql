@@ -15,7 +15,12 @@
 
 {#- The date so many days before as_of, unknown if the number is. -#}
 {% macro days_ago(days) -%}
-    cast({{ dbt.dateadd("day", "-(" ~ days ~ ")", as_of_date()) }} as date)
+    {{- days_after(as_of_date(), "-(" ~ days ~ ")") -}}
+{%- endmacro %}
+
+{#- The date so many days after a date, unknown if one of them is. -#}
+{% macro days_after(day, days) -%}
+    cast({{ dbt.dateadd("day", days, day) }} as date)
 {%- endmacro %}
 
 {#-

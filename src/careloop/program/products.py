@@ -42,7 +42,8 @@ class NextProduct(Closed):
     """Next best product: association rules over baskets, and replacement dates."""
 
     basket: Literal["order", "customer"] = Field(
-        description="What counts as bought together: in one order, or by one customer."
+        description="Bought together means in one order, or by one customer in the window. Of "
+        "customers' purchases the lift is above 1 by itself where some buy much more than others."
     )
     window_days: Window = Field(description="Purchases of the last so many days make the baskets.")
     max_baskets: Annotated[int, Field(ge=100)] = Field(
@@ -66,6 +67,7 @@ class NextProduct(Closed):
         description="Purchases of the last so many days lead to a recommendation."
     )
     exclude_bought_days: Window | None = Field(
-        None, description="What was bought in the last so many days is not recommended; ever if empty."
+        None,
+        description="What was bought in the last so many days is not recommended; ever if empty.",
     )
     replacement: Replacement | None = Field(None, description="Products to be replaced.")

@@ -1,3 +1,8 @@
+{#- Asked for here, because dbt has to know all of them whatever the program says. -#}
+{%- set all_orders = ref("int_orders") -%}
+{%- set all_lines = ref("stg_order_lines") -%}
+{%- set all_products = ref("int_products") -%}
+{%- set all_purchases = ref("int_purchases") -%}
 {%- set basket = optional_setting_text("next_product.basket") -%}
 {%- set window_from = days_ago(optional_setting("next_product.window_days", "integer")) -%}
 {%- set max_baskets = optional_setting("next_product.max_baskets", "integer") -%}
@@ -10,16 +15,16 @@ orders as (
     select
         order_id,
         {{ share_by_hash("order_id") }} as draw
-    from {{ ref("int_orders") }}
+    from {{ all_orders }}
     where is_counted and {{ local_date("ordered_at") }} >= {{ window_from }}
 ),
 
 order_lines as (
-    select * from {{ ref("stg_order_lines") }}
+    select * from {{ all_lines }}
 ),
 
 products as (
-    select * from {{ ref("int_products") }}
+    select * from {{ all_products }}
 ),
 
 chance as (
@@ -41,7 +46,7 @@ purchases as (
         customer_id,
         product_no,
         {{ share_by_hash("customer_id") }} as draw
-    from {{ ref("int_purchases") }}
+    from {{ all_purchases }}
     where bought_on >= {{ window_from }}
 ),
 

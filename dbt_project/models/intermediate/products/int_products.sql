@@ -10,7 +10,9 @@ listed as (
 ),
 
 sold as (
-    select distinct product_id from {{ ref("stg_order_lines") }} where product_id is not null
+    select distinct product_id
+    from {{ ref("stg_order_lines") }}
+    where product_id is not null
 ),
 
 products as (
@@ -19,8 +21,9 @@ products as (
         listed.name,
         nullif(trim(listed.category), '') as category,
         -- More than a century is no interval but a wrong entry, and would overflow a date.
-        case when listed.replacement_days between 1 and 36500
-            then cast(listed.replacement_days as integer)
+        case
+            when listed.replacement_days between 1 and 36500
+                then cast(listed.replacement_days as integer)
         end as replacement_days
     from listed
     full join sold on listed.product_id = sold.product_id
@@ -28,11 +31,15 @@ products as (
 
 numbered as (
     select
-        *,
+        product_id,
+        name,
+        category,
+        replacement_days,
         -- Numbers, not ids: ten million purchases are grouped and joined by them.
         cast(row_number() over (order by product_id) as integer) as product_no,
-        case when category is not null
-            then cast(dense_rank() over (order by category) as integer)
+        case
+            when category is not null
+                then cast(dense_rank() over (order by category) as integer)
         end as category_no
     from products
 ),

@@ -5,7 +5,11 @@ orders as (
 ),
 
 order_lines as (
-    select * from {{ ref("stg_order_lines") }}
+    select
+        order_id,
+        product_id,
+        coalesce(amount, cast(quantity * unit_price as decimal(18, 4))) as amount
+    from {{ ref("stg_order_lines") }}
 ),
 
 products as (
@@ -26,7 +30,7 @@ recent_orders as (
     left join exchange_rates on orders.currency = exchange_rates.currency
     where
         orders.is_counted
-        and {{ local_date("orders.ordered_at") }} >= (select min(kept_from) from products)
+        and {{ local_date("orders.ordered_at") }} >= (select min(products.kept_from) from products)
 ),
 
 final as (
@@ -36,16 +40,8 @@ final as (
         products.category_no,
         recent_orders.bought_on,
         case
-            when recent_orders.rate = 1
-                then coalesce(
-                    order_lines.amount,
-                    cast(order_lines.quantity * order_lines.unit_price as decimal(18, 4))
-                )
-            else cast(
-                recent_orders.rate
-                * coalesce(order_lines.amount, order_lines.quantity * order_lines.unit_price)
-                as decimal(18, 4)
-            )
+            when recent_orders.rate = 1 then order_lines.amount
+            else cast(recent_orders.rate * order_lines.amount as decimal(18, 4))
         end as amount
     from order_lines
     inner join recent_orders on order_lines.order_id = recent_orders.order_id

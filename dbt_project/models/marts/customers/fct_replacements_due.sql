@@ -49,8 +49,7 @@ dated as (
         products.product_id,
         products.replacement_days,
         in_sight.last_bought_on,
-        cast({{ dbt.dateadd("day", "products.replacement_days", "in_sight.last_bought_on") }} as date)
-            as due_on
+        {{ days_after("in_sight.last_bought_on", "products.replacement_days") }} as due_on
     from in_sight
     inner join products on in_sight.product_no = products.product_no
     left join bought_again
