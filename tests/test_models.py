@@ -39,6 +39,8 @@ GRAINS = {
     "fct_product_associations": "product_id, associated_product_id",
     "fct_customer_next_products": "customer_id, rank",
     "fct_replacements_due": "customer_id, product_id",
+    "fct_tickets": "ticket_id",
+    "fct_follow_ups": "follow_up_id",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",

@@ -1,6 +1,6 @@
 """The one clock. Everything else receives ``as_of``; only this module reads the time of day."""
 
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 from careloop.errors import SettingsError
@@ -24,3 +24,8 @@ def parse_as_of(text: str | None, zone: str) -> datetime:
         ) from error
     info = ZoneInfo(zone)
     return moment.astimezone(info) if moment.tzinfo else moment.replace(tzinfo=info)
+
+
+def now_utc() -> datetime:
+    """The time of day in UTC, to the second: for logs of what people do, never for results."""
+    return datetime.now(UTC).replace(microsecond=0)

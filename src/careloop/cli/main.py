@@ -11,7 +11,17 @@ from careloop import __version__
 from careloop.errors import CareloopError
 from careloop.quiet_exit import QuietExit
 
-COMMANDS = ("run", "source", "contract", "program", "sample", "quality", "marts", "prefect")
+COMMANDS = (
+    "run",
+    "source",
+    "contract",
+    "program",
+    "sample",
+    "quality",
+    "marts",
+    "customer",
+    "prefect",
+)
 
 app = typer.Typer(
     name="careloop",

@@ -1,0 +1,1 @@
+"""One customer on one page: what to show, where it comes from, and how it looks."""
