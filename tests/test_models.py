@@ -41,6 +41,10 @@ GRAINS = {
     "fct_replacements_due": "customer_id, product_id",
     "fct_tickets": "ticket_id",
     "fct_follow_ups": "follow_up_id",
+    "fct_customer_health": "customer_id, component",
+    "fct_customer_health_history": "customer_id, recorded_on",
+    "rpt_health": "segment, component",
+    "rpt_health_history": "recorded_on, segment, component",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
@@ -66,6 +70,9 @@ GRAINS = {
     "int_product_baskets": "basket_id, product_no",
     "int_customer_categories": "customer_id, category",
     "int_customer_favourites": "customer_id",
+    "int_customer_activity": "customer_id",
+    "int_customer_health": "customer_id",
+    "int_customer_health_recorded": "customer_id",
 }
 
 

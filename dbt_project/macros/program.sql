@@ -51,12 +51,12 @@
 {%- endmacro %}
 
 {#-
-    Rows of an ordered list of the program (segments, stages), in the order they are tried. Each
-    has position, name, condition_sql, reason_sql and is_default.
+    Rows of an ordered list of the program (segments, stages, activity_levels), in the order they
+    are tried. Each has position, name, condition_sql, reason_sql and is_default.
 -#}
 {% macro ordered_rules(list_name) -%}
     {%- if not execute -%}{{- return([]) -}}{%- endif -%}
-    {%- set names = {"segments": "segment", "stages": "stage"} -%}
+    {%- set names = {"segments": "segment", "stages": "stage", "activity_levels": "level"} -%}
     {%- set query -%}
         select
             position,

@@ -250,15 +250,22 @@ class Value(Closed):
     high_potential: HighPotential = Field(description="Which customers count as high potential.")
 
 
+Aspect = Literal["satisfaction", "resolution", "response", "activity", "value", "engagement"]
+
+
 class HealthComponent(Closed):
     """One part of the health score: a measure mapped to 0..100 in a straight line."""
 
     id: Id = Field(description="Name in tables.")
+    aspect: Aspect = Field(description="What it is about; a radar has an axis for each.")
     title: Text = Field(description="Name people read.")
     measure: Id = Field(description="The measure; unknown leaves the component out.")
     worst: float = Field(description="Value that scores 0 (and beyond).")
     best: float = Field(description="Value that scores 100 (and beyond).")
     weight: Annotated[float, Field(gt=0)] = Field(description="Weight among the known components.")
+    when: Condition | None = Field(
+        None, description="Whom it is known of; of everybody with the measure if left out."
+    )
 
     @model_validator(mode="after")
     def _measure(self) -> Self:
@@ -297,6 +304,21 @@ class HealthBands(Closed):
         return self
 
 
+TREND_DAYS = (30, 90)
+
+
+class HealthHistory(Closed):
+    """Which scores are kept to tell how health develops."""
+
+    every_days: PositiveInt = Field(
+        description="Fewest days between two recorded scores of a customer."
+    )
+    keep_days: Annotated[int, Field(ge=max(TREND_DAYS))] = Field(
+        description="Days a recorded score is kept. The latest one before stays, too: it still "
+        "says what the score was then."
+    )
+
+
 class Health(Closed):
     """Health score: weighted mean of the known components, 0 to 100."""
 
@@ -307,3 +329,4 @@ class Health(Closed):
     min_known_weight: Share = Field(
         description="Least share of weight that must be known, else the score is unknown."
     )
+    history: HealthHistory = Field(description="Recorded scores.")

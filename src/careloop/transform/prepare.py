@@ -37,6 +37,15 @@ CARRIED = {
         "tier varchar, changed_on date, tier_since date, kept_until date, reason varchar, "
         "as_of timestamp, pack_hash varchar",
     ),
+    "health_history": (
+        "fct_customer_health_history",
+        "customer_id varchar, recorded_on date, health_score decimal(4, 1), as_of timestamp",
+    ),
+    "health_averages": (
+        "rpt_health_history",
+        "recorded_on date, segment varchar, component varchar, customers_known bigint, "
+        "average_score decimal(4, 1), as_of timestamp",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",
