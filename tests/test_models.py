@@ -629,13 +629,18 @@ def test_unit_tests_of_pack(built: Company, pack: str) -> None:
 
 
 @pytest.mark.parametrize("pack", PACKS)
-def test_unit_tests_reach_every_segment_and_stage(pack: str) -> None:
+def test_unit_tests_reach_every_segment_stage_and_activity_level(pack: str) -> None:
     program = load_program(pack, PROGRAMS)
     file = DBT_PROJECT / f"models/intermediate/profile/_unit_tests_{pack}.yml"
     tests = yaml.safe_load(file.read_text("utf-8"))["unit_tests"]
-    expected = [row for test in tests for row in test["expect"]["rows"]]
-    assert {row["segment"] for row in expected} == {s.id for s in program.segments}
-    assert {row["stage"] for row in expected} == {s.id for s in program.stages}
+    rules = {
+        "segment": program.segments,
+        "stage": program.stages,
+        "activity_level": program.activity.levels,
+    }
+    for column, wanted in rules.items():
+        reached = {row[column] for t in tests for row in t["expect"]["rows"] if column in row}
+        assert reached == {rule.id for rule in wanted}
 
 
 def test_a_change_is_found_once_with_its_measures(built: Company, tomorrow: Company) -> None:

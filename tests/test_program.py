@@ -346,8 +346,11 @@ BROKEN = [
      "return_discount"),
     ("occasion: mid_autumn", "occasion: midautumn", "moments[10].occasion", "did you mean",
      "mid_autumn"),
-    ("measure: interval_ratio, worst: 3, best: 1, weight: 30", "measure: interval_ratio, worst: 3,"
+    ("measure: interval_ratio, worst: 3, best: 1, weight: 20", "measure: interval_ratio, worst: 3,"
      " best: 1, weight: 0", "health.components[0].weight", "greater than 0", None),
+    ("id: rhythm, aspect: activity", "id: rhythm, aspect: activeness",
+     "health.components[0].aspect", "did you mean activity", "engagement"),
+    ("keep_days: 92", "keep_days: 60", "health.history.keep_days", "90", None),
     ("yellow_at_most: 75", "yellow_at_most: 40", "health.bands.yellow_at_most",
      "above red_at_most", None),
     ("kpi: care_reach_rate, direction: at_least", "kpi: care_reach, direction: at_least",
