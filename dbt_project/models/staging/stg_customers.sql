@@ -31,6 +31,7 @@ final as (
         source_channel,
         service_package,
         interests,
+        {{ seen("updated_at", as_of) }} as updated_at,
         _source as source
     from customers
 )

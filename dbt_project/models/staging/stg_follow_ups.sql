@@ -13,6 +13,7 @@ final as (
         planned_at,
         {{ seen("done_at", as_of) }} as done_at,
         method,
+        done_at <= {{ as_of }} and feedback is not null as is_answered,
         staff_id,
         owner_id,
         due_on

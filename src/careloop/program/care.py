@@ -1,5 +1,5 @@
-"""The part of a pack about what is done for customers: churn alerts, tags, channel preference,
-calibration, offers, care moments."""
+"""The part of a pack about what is done for customers: churn alerts, calibration, offers, care
+moments."""
 
 from datetime import date
 from typing import Annotated, Literal, Self
@@ -136,99 +136,6 @@ class Churn(Closed):
         if points != sorted(set(points)):
             refuse([Mistake(("levels",), points, "min_points must grow from level to level")])
         return self
-
-
-class Tag(Closed):
-    """A tag: from a column, by a condition, or computed."""
-
-    id: Id = Field(description="Name in tables.")
-    title: Text = Field(description="Name people read.")
-    group: Literal["person", "value", "stage", "need", "behaviour"] = Field(
-        description="What the tag is about."
-    )
-    kind: Literal["static", "dynamic"] = Field(
-        description="static changes with the record, dynamic with behaviour."
-    )
-    column: str | None = Field(None, description="Column it is copied from, e.g. customers.region.")
-    when: Condition | None = Field(None, description="Condition for having it.")
-    computed: (
-        Literal[
-            "age_band",
-            "spending_power",
-            "favourite_category",
-            "interaction_frequency",
-            "after_sale_demand",
-            "likely_need",
-            "preferred_channel",
-        ]
-        | None
-    ) = Field(None, description="Figure it is computed from.")
-    refresh_days: PositiveInt | None = Field(
-        None, description="Oldest a dynamic tag may be, in days."
-    )
-    weight: Annotated[float, Field(gt=0)] = Field(1.0, description="Weight in need scores.")
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> Self:
-        rules = [r for r in ("column", "when", "computed") if getattr(self, r) is not None]
-        mistakes = []
-        if len(rules) != 1:
-            mistakes.append(
-                Mistake(
-                    (),
-                    rules or None,
-                    "needs exactly one of these keys",
-                    ("column", "when", "computed"),
-                )
-            )
-        if (self.kind == "dynamic") != (self.refresh_days is not None):
-            mistakes.append(
-                Mistake(
-                    ("refresh_days",),
-                    self.refresh_days,
-                    "is needed for a dynamic tag, and only there",
-                )
-            )
-        refuse(mistakes)
-        return self
-
-
-class Tags(Closed):
-    """Tags of customers."""
-
-    completeness_target: Share = Field(description="Share of expected tags to be filled.")
-    max_refresh_days: PositiveInt = Field(description="Longest refresh of a dynamic tag, in days.")
-    revise_every: Duration = Field(description="How often tag weights are revised.")
-    definitions: list[Tag] = Field(description="The tags.")
-
-    @model_validator(mode="after")
-    def _fresh(self) -> Self:
-        refuse(
-            [
-                Mistake(
-                    ("definitions", i, "refresh_days"),
-                    tag.refresh_days,
-                    f"is longer than max_refresh_days ({self.max_refresh_days})",
-                )
-                for i, tag in enumerate(self.definitions)
-                if tag.refresh_days and tag.refresh_days > self.max_refresh_days
-            ]
-        )
-        return self
-
-
-class ChannelPreference(Closed):
-    """How a customer's preferred channel is found."""
-
-    fallback: Annotated[list[Channel], Field(min_length=1)] = Field(
-        description="Channels in the order tried when no preference is known."
-    )
-    window_days: PositiveInt = Field(description="Days of behaviour looked at.")
-    min_events: PositiveInt = Field(description="Fewest events before behaviour counts.")
-    weights: dict[Id, Annotated[float, Field(gt=0)]] = Field(
-        description="Weight of each kind of interaction, e.g. reply: 3."
-    )
-    fit_target: Share = Field(description="Share of contacts to be on the preferred channel.")
 
 
 class Calibration(Closed):

@@ -194,13 +194,36 @@ def condition_sql(condition: Condition | None) -> str:
 
 
 def _leaf_sql(leaf: Condition) -> str:
+    comparison = _comparison_sql(leaf)
+    return comparison if leaf.is_known is not None else f"coalesce({comparison}, false)"
+
+
+def _comparison_sql(leaf: Condition) -> str:
+    """The comparison of a leaf, NULL where the measure is."""
     measure, operation, value = leaf.leaf()
     name = measure.name
     if operation == "is_known":
         return f"({name} is {'not ' if value else ''}null)"
     if operation == "one_of":
-        return f"coalesce({name} in ({', '.join(map(sql_literal, value))}), false)"
-    return f"coalesce({name} {COMPARISONS.get(operation, '=')} {sql_literal(value)}, false)"
+        return f"{name} in ({', '.join(map(sql_literal, value))})"
+    return f"{name} {COMPARISONS.get(operation, '=')} {sql_literal(value)}"
+
+
+def judged_sql(condition: Condition) -> str:
+    """A boolean SQL expression, never NULL: whether what is known of a customer settles the
+    condition, whichever way. Of `any`, one that holds is enough; of `all`, one that fails."""
+    return f"(({_three_valued_sql(condition)}) is not null)"
+
+
+def _three_valued_sql(condition: Condition) -> str:
+    """SQL's own logic, in which NULL is unknown."""
+    if condition.measure is not None:
+        return _comparison_sql(condition)
+    if condition.not_ is not None:
+        return f"not ({_three_valued_sql(condition.not_)})"
+    word = " and " if condition.all is not None else " or "
+    children = condition.all if condition.all is not None else condition.any
+    return word.join(f"({_three_valued_sql(child)})" for child in children)
 
 
 def sql_literal(value: Any) -> str:
@@ -224,7 +247,7 @@ def reason_sql(condition: Condition | None) -> str:
         text = _leaf_text(condition)
         if operation == "is_known" or (operation == "equals" and measure.type != "ratio"):
             return sql_literal(text)
-        return f"{sql_literal(text + ' (')} || {_value_sql(measure)} || ')'"
+        return f"{sql_literal(text + ' (')} || {measure_text_sql(measure)} || ')'"
     if condition.not_ is not None:
         return _not_reason_sql(condition)
     if condition.all is not None:
@@ -237,14 +260,14 @@ def _not_reason_sql(condition: Condition) -> str:
     measures = list(dict.fromkeys(leaf.measure for leaf in condition.leaves()))
     label = len(measures) > 1
     values = " || ', ' || ".join(
-        (sql_literal(f"{name} ") + " || " if label else "") + _value_sql(MEASURES[name])
+        (sql_literal(f"{name} ") + " || " if label else "") + measure_text_sql(MEASURES[name])
         for name in measures
     )
     return f"{sql_literal(condition_text(condition) + ' (')} || {values} || ')'"
 
 
-def _value_sql(measure: Measure) -> str:
-    """The customer's value as text: two decimals for money, ratios and other fractions."""
+def measure_text_sql(measure: Measure) -> str:
+    """A SQL text of the customer's value: two decimals for money, ratios and other fractions."""
     if measure.type == "text":
         text = measure.name
     elif measure.type in ("money", "ratio", "number"):

@@ -9,6 +9,8 @@ from pydantic import Field, PrivateAttr, StringConstraints, field_validator, mod
 
 from careloop.contract import entities
 from careloop.program import care, contact, customers, products, service
+from careloop.program import care, contact, customers, service
+from careloop.program import tags as tagging
 from careloop.program.base import Closed, Id, Mistake, Text, refuse, wrong
 from careloop.program.calendar import WorkCalendar
 from careloop.program.goals import Benchmark, Data, FindingPriority, Goals
@@ -47,9 +49,9 @@ class Program(Closed):
     value: customers.Value = Field(description="Prediction of lifetime value.")
     health: customers.Health = Field(description="Health score.")
     churn: care.Churn = Field(description="Churn alerts.")
-    tags: care.Tags = Field(description="Tags.")
-    channel_preference: care.ChannelPreference = Field(
-        description="How the preferred channel is found."
+    tags: tagging.Tags = Field(description="Tags.")
+    channel_preference: tagging.ChannelPreference = Field(
+        description="How the preferred channel and time are found."
     )
     next_product: products.NextProduct | None = Field(
         None, description="Next best product; nothing is recommended if empty."
@@ -211,16 +213,6 @@ def _contract_names(program: Program) -> Iterator[Mistake]:
             yield Mistake(
                 ("profile", "complete_fields", i), column, "is not a column of customers", columns
             )
-    for i, tag in enumerate(program.tags.definitions):
-        if tag.column is not None:
-            allowed = tuple(f"customers.{column}" for column in columns)
-            if tag.column not in allowed:
-                yield Mistake(
-                    ("tags", "definitions", i, "column"),
-                    tag.column,
-                    "is not a column of customers",
-                    allowed,
-                )
     for key in ("freshness", "volume"):
         seen = set()
         for i, limit in enumerate(getattr(program.data, key)):

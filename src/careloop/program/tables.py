@@ -18,6 +18,7 @@ from careloop.program.base import Closed, Text, duration_seconds, split_duration
 from careloop.program.calendar import calendar_days, occasion_days, work_intervals
 from careloop.program.conditions import Condition, condition_sql, condition_text, reason_sql
 from careloop.program.model import Program
+from careloop.program.tag_sql import tag_inputs, tag_rule
 
 
 @dataclass
@@ -62,6 +63,7 @@ def program_tables(program: Program, first_day: date, last_day: date) -> dict[st
         **_calendar(program, first_day, last_day),
         "exchange_rates": _exchange_rates(program),
         "rfm_bands": _rfm_bands(program),
+        **_tag_tables(program),
     }
     for name, path in LISTS.items():
         items, model = _at(program, path)
@@ -76,6 +78,7 @@ LISTS: dict[str, str] = {
     "signals": "churn.signals",
     "alert_levels": "churn.levels",
     "tags": "tags.definitions",
+    "dayparts": "channel_preference.contact_times.dayparts",
     "offers": "offers",
     "moments": "moments",
     "cadences": "cadences",
@@ -233,6 +236,19 @@ def _rfm_bands(program: Program) -> TableData:
             score = rfm.bins - i if axis == "recency_days" else i + 1
             table.rows.append((axis, score, cuts[i], cuts[i + 1]))
     return table
+
+
+def _tag_tables(program: Program) -> dict[str, TableData]:
+    """The rules of tags as SQL, and what they look at."""
+    text = pa.string()
+    columns = ("tag", "value_sql", "filled_sql", "evidence_sql", "evidence_on_sql", "applies_sql")
+    rules = TableData({"position": pa.int32(), **dict.fromkeys(columns, text)})
+    for position, tag in enumerate(program.tags.definitions, 1):
+        rule = tag_rule(tag, program.channel_preference)
+        rules.rows.append((position, *vars(rule).values()))
+    inputs = TableData({"kind": text, "name": text, "needs": text})
+    inputs.rows = list(tag_inputs(program.tags))
+    return {"tag_rules": rules, "tag_inputs": inputs}
 
 
 def _at(program: Program, path: str) -> tuple[list, type[Closed]]:

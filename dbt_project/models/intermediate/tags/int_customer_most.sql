@@ -1,0 +1,126 @@
+{#-
+    Only what tags of the program ask for is counted: reading order lines and interactions is
+    most of the work.
+-#}
+{%- set bought = most_rule("category") -%}
+{%- set viewed = most_rule("viewed_category") -%}
+{%- set content = most_rule("content") -%}
+{%- set channel = most_rule("channel") -%}
+
+with
+
+orders as (
+    select * from {{ ref("int_orders") }}
+),
+
+order_lines as (
+    select * from {{ ref("stg_order_lines") }}
+),
+
+products as (
+    select * from {{ ref("stg_products") }}
+),
+
+interactions as (
+    select * from {{ ref("stg_interactions") }}
+),
+
+channels as (
+    select * from {{ ref("int_customer_channels") }}
+),
+
+counted as (
+    {%- if bought %}
+    select
+        orders.customer_id,
+        'category' as kind,
+        products.category as value,
+        count(*) as events,
+        max(orders.ordered_at) as last_at
+    from orders
+    inner join order_lines on orders.order_id = order_lines.order_id
+    inner join products on order_lines.product_id = products.product_id
+    where
+        orders.is_counted
+        and orders.ordered_at >= {{ days_start(bought["window_days"]) }}
+        and products.category is not null
+    group by orders.customer_id, products.category
+    union all
+    {%- endif %}
+    {%- if viewed %}
+    select
+        interactions.customer_id,
+        'viewed_category' as kind,
+        products.category as value,
+        count(*) as events,
+        max(interactions.occurred_at) as last_at
+    from interactions
+    inner join products on interactions.product_id = products.product_id
+    where
+        interactions.kind in ({{ words(viewed["kinds"]) }})
+        and interactions.occurred_at >= {{ days_start(viewed["window_days"]) }}
+        and products.category is not null
+    group by interactions.customer_id, products.category
+    union all
+    {%- endif %}
+    {%- if content %}
+    select
+        customer_id,
+        'content' as kind,
+        {{ content_form("kind", content["id"]) }} as value,
+        count(*) as events,
+        max(occurred_at) as last_at
+    from interactions
+    where
+        {{ content_form("kind", content["id"]) }} is not null
+        and occurred_at >= {{ days_start(content["window_days"]) }}
+    group by customer_id, {{ content_form("kind", content["id"]) }}
+    union all
+    {%- endif %}
+    select
+        customer_id,
+        cast(null as varchar) as kind,
+        cast(null as varchar) as value,
+        cast(0 as bigint) as events,
+        last_response_on as last_at
+    from channels
+    where false
+),
+
+ranked as (
+    select
+        *,
+        sum(events) over (partition by customer_id, kind) as all_events,
+        row_number() over (
+            partition by customer_id, kind order by events desc, last_at desc, value asc
+        ) as place
+    from counted
+),
+
+final as (
+    select
+        customer_id,
+        kind,
+        value,
+        cast(events as integer) as events,
+        cast(all_events as integer) as all_events,
+        events / cast(all_events as double) as share,
+        {{ local_date("last_at") }} as last_on
+    from ranked
+    where place = 1
+    {%- if channel %}
+    union all
+    select
+        customer_id,
+        'channel' as kind,
+        channel as value,
+        responses as events,
+        all_responses as all_events,
+        share,
+        last_response_on as last_on
+    from channels
+    where channel_rank = 1
+    {%- endif %}
+)
+
+select * from final
