@@ -144,6 +144,20 @@ def build_marts(settings: Settings) -> None:
             "insert into dim_calendar by name select (date '2026-01-01' + i::integer) as day "
             "from range(365) as r(i)"
         )
+        con.execute(
+            "insert into fct_customer_tags by name select 'customer_id' || i as customer_id, "
+            "'region' as tag, 'Zhejiang' as value, 'customers.region' as evidence, "
+            "date '2026-06-01' as evidence_on, date '2026-07-01' as evaluated_on " + rows
+        )
+        con.execute(
+            "insert into fct_customer_channels by name select 'customer_id' || i as customer_id, "
+            "'sms' as channel, 1 as responses, 1 as score, 1.0 as share, "
+            f"date '2026-06-01' as last_response_on, 1 as channel_rank {rows}"
+        )
+        con.execute(
+            "insert into rpt_tag_completeness by name select 'overall' as tag, 40 as customers, "
+            "40 as filled, 40 as tagged, 0.9 as target, true as is_met, true as is_fresh"
+        )
 
 
 RAW_DAMAGE = """
@@ -199,6 +213,11 @@ update rpt_segment_migration set entered = -1;
 update rpt_segment_migration set closing = 39;
 update rpt_segment_shares set customers = 39, actual_share = 1.2;
 update dim_calendar set day = '2026-01-01' where day > '2026-06-01';
+insert into fct_customer_tags from fct_customer_tags limit 5;
+update fct_customer_tags set value = 'ask 138 0013 8000', evidence_on = '2026-08-01'
+    where customer_id = 'customer_id7';
+update fct_customer_channels set channel_rank = 2 where customer_id = 'customer_id1';
+update rpt_tag_completeness set filled = 41;
 """
 
 

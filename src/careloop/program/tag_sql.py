@@ -23,7 +23,7 @@ _NOUNS = {
     "category": "purchases",
     "viewed_category": "views",
     "channel": "responses",
-    "content": "times",
+    "content": "pieces of content",
 }
 # Counts are 0 for everyone where nothing is loaded, which says nothing about a customer.
 _NEEDS = {
@@ -90,7 +90,10 @@ def _bands(tag: Tag) -> tuple[str, str, str, str]:
         f"then {sql_literal(band.id)}"
         for band in tag.bands or ()
     )
-    evidence = f"{sql_literal(measure.name + ' ')} || {measure_text_sql(measure)}"
+    # Two decimals, as in reasons, would show 0.40 on both sides of a limit of 0.4.
+    figure = f"cast(cast({measure.name} as decimal(18, 4)) as string)"
+    text = figure if measure.type in ("ratio", "number") else measure_text_sql(measure)
+    evidence = f"{sql_literal(measure.name + ' ')} || {text}"
     return f"case {cases} end", f"({measure.name} is not null)", evidence, "evaluated_on"
 
 
