@@ -58,3 +58,16 @@
 {% macro duckdb__earliest(value, time) -%}
     arg_min({{ value }}, {{ time }})
 {%- endmacro %}
+
+{#- The texts of a group in the order given, joined by a separator. -#}
+{% macro text_list(text, separator, order) -%}
+    {{- return(adapter.dispatch("text_list", "careloop")(text, separator, order)) -}}
+{%- endmacro %}
+
+{% macro default__text_list(text, separator, order) -%}
+    listagg({{ text }}, '{{ separator }}') within group (order by {{ order }})
+{%- endmacro %}
+
+{% macro duckdb__text_list(text, separator, order) -%}
+    string_agg({{ text }}, '{{ separator }}' order by {{ order }})
+{%- endmacro %}

@@ -34,3 +34,13 @@
         end
         as integer)
 {%- endmacro %}
+
+{#- Score of a survey answer on one scale: csat 0 to 1, nps 0 to 10. -#}
+{% macro answer_value() -%}
+    case
+        when kind = 'csat' then (score - scale_min) / nullif(scale_max - scale_min, 0)
+        else
+            10 * (score - coalesce(scale_min, 0))
+            / nullif(coalesce(scale_max, 10) - coalesce(scale_min, 0), 0)
+    end
+{%- endmacro %}

@@ -46,6 +46,15 @@ CARRIED = {
         "recorded_on date, segment varchar, component varchar, customers_known bigint, "
         "average_score decimal(4, 1), as_of timestamp",
     ),
+    "customer_alerts": (
+        "fct_customer_alerts",
+        "alert_key varchar, customer_id varchar, signal varchar, signal_title_en varchar, "
+        "signal_title_zh varchar, onset_on date, last_seen_on date, seen_before_on date, "
+        "closed_on date, close_reason varchar, is_open boolean, observed double, "
+        "expected_low double, expected_high double, likelihood double, evidence varchar, "
+        "points integer, churn_level varchar, churn_level_since date, churn_rank integer, "
+        "as_of timestamp",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",

@@ -30,6 +30,13 @@ counted as (
             as engagements_medium,
         coalesce(sum(dwell_seconds) filter (where occurred_at >= {{ window_start("short") }}), 0)
             as dwell_seconds_short,
+        {%- for name, kinds in [
+            ("login", "'login'"), ("visit", setting_list("profile.visit_kinds"))
+        ] %}
+        count(*) filter (where kind in ({{ kinds }})) as {{ name }}s_total,
+        min(occurred_at) filter (where kind in ({{ kinds }})) as first_{{ name }}_at,
+        max(occurred_at) filter (where kind in ({{ kinds }})) as last_{{ name }}_at,
+        {%- endfor %}
         min(occurred_at) as first_interaction_at,
         max(occurred_at) as last_interaction_at
     from interactions

@@ -20,12 +20,7 @@ answers as (
         customer_id,
         kind,
         answered_at,
-        case
-            when kind = 'csat' then (score - scale_min) / nullif(scale_max - scale_min, 0)
-            else
-                10 * (score - coalesce(scale_min, 0))
-                / nullif(coalesce(scale_max, 10) - coalesce(scale_min, 0), 0)
-        end as value
+        {{ answer_value() }} as value
     from surveys
     where
         customer_id is not null

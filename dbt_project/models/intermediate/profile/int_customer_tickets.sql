@@ -23,6 +23,7 @@ final as (
         ), 4)
             as resolution_hours,
         count(*) filter (where is_open) as open_tickets,
+        min(opened_at) as first_ticket_at,
         max(opened_at) as last_ticket_at
     from tickets
     where customer_id is not null
