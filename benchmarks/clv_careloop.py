@@ -35,9 +35,7 @@ def run(folder: Path) -> dict[str, Any]:
         raise RuntimeError(f"dbt failed: {done.exception or done.result}")
     seconds = {r.node.name: round(r.execution_time, 3) for r in done.result.results}
     with duckdb.connect(str(settings.warehouse), read_only=True) as con:
-        con.execute(
-            f"copy intermediate.int_purchase_histories to '{folder / 'histories.parquet'}'"
-        )
+        con.execute(f"copy intermediate.int_purchase_histories to '{folder / 'histories.parquet'}'")
         answer = con.execute(
             "select r, alpha, a, b, customers, status, holdout_error, holdout_correlation "
             "from intermediate.int_value_fit"

@@ -190,7 +190,10 @@ def _sections(pack: Program) -> list[tuple[str, list[str], list[list]]]:
         (
             "Health score: weights",
             ["component", "aspect", "measure", "0 at", "100 at", "weight"],
-            [[c.id, c.aspect, c.measure, c.worst, c.best, c.weight] for c in pack.health.components],
+            [
+                [c.id, c.aspect, c.measure, c.worst, c.best, c.weight]
+                for c in pack.health.components
+            ],
         ),
         (
             "Churn alerts",

@@ -9,7 +9,6 @@ from pydantic import Field, PrivateAttr, StringConstraints, field_validator, mod
 
 from careloop.contract import entities
 from careloop.program import care, contact, customers, products, service
-from careloop.program import care, contact, customers, service
 from careloop.program import tags as tagging
 from careloop.program.base import Closed, Id, Mistake, Text, refuse, wrong
 from careloop.program.calendar import WorkCalendar
