@@ -27,7 +27,10 @@ def cdnow(file: Path, folder: Path) -> None:
                    cell[5]::decimal(18, 4) as amount
             from (
                 select string_split_regex(trim(line), '\s+') as cell
-                from (select unnest(string_split(content, chr(10))) as line from read_text('{file}'))
+                from (
+                    select unnest(string_split(content, chr(10))) as line
+                    from read_text('{file}')
+                )
                 where trim(line) <> ''
             )
         ) to '{folder / "orders.parquet"}'

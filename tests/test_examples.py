@@ -78,6 +78,13 @@ def test_cdnow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert (str(first), str(last)) == ("1997-01-01", "1997-03-25")
     assert in_segments(settings) == 23_570
+    status, customers, error, correlation = one(
+        settings,
+        "select status, customers, holdout_error, holdout_correlation from fct_model_runs",
+    )
+    assert (status, customers) == ("accepted", 23_570)
+    assert abs(error) < 0.2
+    assert correlation > 0.5
 
 
 def test_complete_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

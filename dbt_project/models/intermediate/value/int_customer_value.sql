@@ -1,6 +1,4 @@
-{%- set horizon_days -%}
-    ({{ setting("value.horizon_months", "double") }} * 365.25 / 12)
-{%- endset -%}
+{%- set horizon_days = "(" ~ setting("value.horizon_months", "double") ~ " * 365.25 / 12)" -%}
 
 with
 

@@ -1,6 +1,4 @@
-{%- set long_start -%}
-    {{ as_of_date() }} - {{ setting("profile.windows.long_days", "integer") }}
-{%- endset -%}
+{%- set long_start = as_of_date() ~ " - " ~ setting("profile.windows.long_days", "integer") -%}
 
 with
 
@@ -22,22 +20,31 @@ purchase_days as (
     group by customer_id, ordered_on
 ),
 
+dated as (
+    select
+        purchase_days.*,
+        purchase_days.ordered_on <= period.calibration_end_on as is_calibration,
+        period.calibration_end_on,
+        period.observed_until_on
+    from purchase_days
+    cross join period
+),
+
 histories as (
     select
-        purchase_days.customer_id,
+        customer_id,
         count(*) - 1 as repeats,
         min(ordered_on) as first_order_on,
         max(ordered_on) as last_order_on,
         sum(spend) as spend_total,
         coalesce(sum(spend) filter (where ordered_on >= {{ long_start }}), 0) as spend_long,
         {{ earliest("spend", "ordered_on") }} as first_spend,
-        count(*) filter (where ordered_on <= calibration_end_on) - 1 as calibration_repeats,
-        max(ordered_on) filter (where ordered_on <= calibration_end_on) as calibration_last_on,
+        count(*) filter (where is_calibration) - 1 as calibration_repeats,
+        max(ordered_on) filter (where is_calibration) as calibration_last_on,
         any_value(calibration_end_on) as calibration_end_on,
         any_value(observed_until_on) as observed_until_on
-    from purchase_days
-    cross join period
-    group by purchase_days.customer_id
+    from dated
+    group by customer_id
 ),
 
 final as (

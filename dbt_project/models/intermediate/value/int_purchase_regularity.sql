@@ -53,7 +53,7 @@ variations as (
 final as (
     select
         cast(count(*) as integer) as sampled_customers,
-        median(variation) as interval_variation
+        round(median(variation), 7) as interval_variation
     from variations
 )
 

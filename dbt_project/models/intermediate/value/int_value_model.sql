@@ -1,3 +1,5 @@
+{%- set today = text_literal(run_context("as_of_date")) -%}
+
 with
 
 fit as (
@@ -70,11 +72,11 @@ final as (
             when latest.model_run is not null then 'last accepted model'
         end as value_method,
         case
-            when fit.status = 'accepted' then 'model of ' || {{ text_literal(run_context("as_of_date")) }}
+            when fit.status = 'accepted' then 'model of ' || {{ today }}
             when latest.model_run is not null
                 then
                     'model of ' || cast(latest.as_of_on as varchar)
-                    || ', because that of ' || {{ text_literal(run_context("as_of_date")) }} || ' was not accepted: '
+                    || ', because that of ' || {{ today }} || ' was not accepted: '
                     || fit.reasons
             when fit.fallback = 'history'
                 then
