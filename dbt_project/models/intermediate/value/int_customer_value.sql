@@ -95,9 +95,14 @@ final as (
         cast(expected_order_value as decimal(18, 2)) as expected_order_value,
         predicted_value,
         predicted_value_rank,
-        predicted_value_rank >= {{ setting("value.high_potential.min_predicted_rank", "double") }}
-        and spend_rank <= {{ setting("value.high_potential.max_spend_rank", "double") }}
-            as is_high_potential,
+        case
+            when predicted_value is not null
+                then
+                    predicted_value_rank
+                    >= {{ setting("value.high_potential.min_predicted_rank", "double") }}
+                    and spend_rank
+                    <= {{ setting("value.high_potential.max_spend_rank", "double") }}
+        end as is_high_potential,
         round(churn_risk, 6) as churn_risk,
         value_method,
         model_run as value_model_run,
