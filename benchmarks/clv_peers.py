@@ -79,13 +79,14 @@ def main() -> None:
         importlib.import_module("lifetimes")
     else:
         importlib.import_module("pymc_marketing.clv")
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     rows = histories(file)
     found = step(rows)
     rows.to_parquet(Path(file).with_name(f"{name}.parquet"))
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": round(seconds, 3), "peak_mb": round(peak, 1), **found}))
+    figures = {"seconds": round(seconds, 3), "cpu": round(cpu, 3), "peak_mb": round(peak, 1)}
+    print(json.dumps({**figures, **found}))
 
 
 if __name__ == "__main__":
