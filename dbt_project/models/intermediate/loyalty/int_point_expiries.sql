@@ -17,22 +17,13 @@ lots as (
     group by customer_id, greatest(expires_on, entered_on) + 1
 ),
 
-used as (
+users as (
     select
         customer_id,
-        entered_on + 1 as day,
-        cast(-sum(points) as bigint) as points
+        coalesce(cast(-sum(points) filter (where reason = 'expire') as bigint), 0)
+            as expired_by_crm
     from entries
-    where points < 0 and reason <> 'expire'
-    group by customer_id, entered_on + 1
-),
-
-expired_by_crm as (
-    select
-        customer_id,
-        cast(-sum(points) as bigint) as points
-    from entries
-    where points < 0 and reason = 'expire'
+    where points < 0
     group by customer_id
 ),
 
@@ -40,78 +31,116 @@ expired_by_crm as (
 untouched as (
     select lots.*
     from lots
-    left join used on lots.customer_id = used.customer_id
-    left join expired_by_crm on lots.customer_id = expired_by_crm.customer_id
-    where used.customer_id is null and expired_by_crm.customer_id is null
+    left join users on lots.customer_id = users.customer_id
+    where users.customer_id is null
+),
+
+losers as (
+    select distinct
+        lots.customer_id,
+        users.expired_by_crm
+    from lots
+    inner join users on lots.customer_id = users.customer_id
+),
+
+moved as (
+    select
+        entries.customer_id,
+        entries.entered_on,
+        sum(entries.points) as points,
+        -sum(entries.points) filter (where entries.points < 0) as used
+    from entries
+    inner join losers on entries.customer_id = losers.customer_id
+    where entries.points > 0 or entries.reason <> 'expire'
+    group by entries.customer_id, entries.entered_on
 ),
 
 events as (
     select
-        lots.customer_id,
-        lots.day,
-        lots.points as ended,
-        0 as used
-    from lots
-    left join untouched
-        on lots.customer_id = untouched.customer_id and lots.day = untouched.day
-    where untouched.customer_id is null
+        customer_id,
+        entered_on as day,
+        points as moved,
+        0 as unused
+    from moved
     union all
+    -- What is used on a day comes before what ends with that day.
     select
         customer_id,
-        day,
-        0 as ended,
-        points as used
-    from used
-    where day <= {{ as_of_date() }}
+        entered_on + 1 as day,
+        0 as moved,
+        -used as unused
+    from moved
+    where used > 0
+    union all
+    select
+        lots.customer_id,
+        lots.day,
+        0 as moved,
+        lots.points as unused
+    from lots
+    inner join losers on lots.customer_id = losers.customer_id
 ),
 
 summed as (
     select
         customer_id,
         day,
-        sum(sum(ended) - sum(used)) over (
-            partition by customer_id order by day
-            rows between unbounded preceding and current row
-        ) as unused
+        sum(sum(moved)) over days as balance,
+        sum(sum(unused)) over days as unused
     from events
     group by customer_id, day
+    window days as (
+        partition by customer_id order by day
+        rows between unbounded preceding and current row
+    )
 ),
 
 -- First expiring, first used: of the points whose time has ended by a day, those are lost that
--- exceed everything used before it. What was lost stays lost, hence the highest so far.
+-- exceed everything used before it. What was lost stays lost, hence the highest so far; what
+-- the CRM let be used later was not lost, hence the lowest balance from then on.
 walked as (
     select
         customer_id,
         day,
-        max(unused) over (
-            partition by customer_id order by day
-            rows between unbounded preceding and current row
-        ) as lost,
-        max(unused) over (
-            partition by customer_id order by day
-            rows between unbounded preceding and 1 preceding
-        ) as lost_before
+        least(
+            max(unused) over (
+                partition by customer_id order by day
+                rows between unbounded preceding and current row
+            ),
+            min(balance) over (
+                partition by customer_id order by day
+                rows between current row and unbounded following
+            )
+        ) as lost
     from summed
 ),
 
 -- What the CRM wrote off itself is taken from the earliest.
-remaining as (
+missing as (
     select
         walked.customer_id,
-        walked.day as expired_on,
-        greatest(walked.lost - coalesce(expired_by_crm.points, 0), 0)
-        - greatest(coalesce(walked.lost_before, 0) - coalesce(expired_by_crm.points, 0), 0)
-            as points
+        walked.day,
+        greatest(walked.lost - losers.expired_by_crm, 0) as lost
     from walked
-    left join expired_by_crm on walked.customer_id = expired_by_crm.customer_id
+    inner join losers on walked.customer_id = losers.customer_id
+    where walked.day <= {{ as_of_date() }}
+),
+
+increments as (
+    select
+        customer_id,
+        day,
+        lost - lag(lost, 1, 0) over (partition by customer_id order by day) as points
+    from missing
+    where lost > 0
 ),
 
 final as (
     select
         customer_id,
-        expired_on,
+        day as expired_on,
         cast(points as bigint) as points
-    from remaining
+    from increments
     where points > 0
     union all
     select
