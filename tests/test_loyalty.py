@@ -3,17 +3,18 @@
 import datetime as dt
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conftest import DAYS, Company
 
 from careloop.program.load import load_program
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.prepare import CARRIED
-from tests.conftest import DAYS, Company
 
 PROGRAM = load_program("retail_care", PROJECT_ROOT / "programs")
 TODAY = dt.date.fromisoformat(DAYS[-1])
@@ -150,9 +151,7 @@ def test_points_expire_as_if_every_lot_were_kept_apart(
     check_balances(models, ledger, found)
 
 
-def check_balances(
-    models: Models, ledger: list[Entry], found: dict[str, dict[int, int]]
-) -> None:
+def check_balances(models: Models, ledger: list[Entry], found: dict[str, dict[int, int]]) -> None:
     """Balance, what expires soon and when, against the ledger played on without any use."""
     models.build("int_customer_points")
     within = int(PROGRAM.loyalty.points.expiring_within.removesuffix("d"))
@@ -265,9 +264,7 @@ def prepare_tiers(models: Models, crm: dict[str, str | None]) -> None:
         "(values (1, 'regular'), (2, 'silver'), (3, 'gold')) as t (position, id)"
     )
     columns = CARRIED["customer_tier_changes"][1]
-    con.execute(
-        "create or replace table warehouse.run.previous_customer_tier_changes " f"({columns})"
-    )
+    con.execute(f"create or replace table warehouse.run.previous_customer_tier_changes ({columns})")
     con.execute(
         "create or replace table warehouse.intermediate.int_customer_interactions "
         "(customer_id varchar, interactions_long bigint)"
@@ -339,9 +336,7 @@ def test_tiers_walk_as_a_customer_would_count(models: Models, runs: list, crm: s
         "select customer_id, change_no, from_tier, tier, changed_on "
         "from warehouse.run.previous_customer_tier_changes order by all"
     )
-    for (one, no, _, tier, on), (other, next_no, came_from, _, later) in zip(
-        log, log[1:], strict=False
-    ):
+    for (one, no, _, tier, on), (other, next_no, came_from, _, later) in pairwise(log):
         if one == other:
             assert (next_no, came_from) == (no + 1, tier)
             assert later > on
@@ -360,7 +355,9 @@ def test_every_customer_has_one_tier_not_below_the_earned(company: Company) -> N
         "select count(*) from fct_customer_tiers full join dim_customers using (customer_id) "
         "where fct_customer_tiers.as_of is null or dim_customers.segment is null"
     ) == 0  # fmt: skip
-    assert company.one(f"select count(*) from fct_customer_tiers where tier_position < {places}") == 0
+    assert (
+        company.one(f"select count(*) from fct_customer_tiers where tier_position < {places}") == 0
+    )
     spread = dict(company.rows("select tier, count(*) from fct_customer_tiers group by all"))
     assert set(spread) == {"regular", "silver", "gold"}
     kept = company.one("select count(*) from fct_customer_tiers where not is_earned")

@@ -45,6 +45,10 @@ GRAINS = {
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",
     "rpt_health_history": "recorded_on, segment, component",
+    "fct_customer_tiers": "customer_id",
+    "fct_customer_tier_changes": "change_key",
+    "fct_points": "entry_id",
+    "fct_referral_rewards": "referral_id",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
@@ -81,6 +85,15 @@ GRAINS = {
     "int_customer_activity": "customer_id",
     "int_customer_health": "customer_id",
     "int_customer_health_recorded": "customer_id",
+    "int_customer_tier_walk": "customer_id",
+    "int_customer_tiers": "customer_id",
+    "int_customer_tier_changes": "customer_id, change_no",
+    "int_point_campaign_days": "reason, day",
+    "int_point_activity": "customer_id, entered_on, reason",
+    "int_point_expiries": "customer_id, expired_on",
+    "int_customer_points": "customer_id",
+    "int_referral_rewards": "referral_id",
+    "int_customer_loyalty": "customer_id",
 }
 
 
