@@ -41,12 +41,22 @@ final as (
         upper.id as next_tier,
         cast(worded.spend as decimal(18, 4)) as spend,
         worded.interactions,
-        cast(greatest(upper.min_spend - worded.spend, 0) as decimal(18, 4)) as spend_to_next,
-        cast(greatest(upper.min_interactions - worded.interactions, 0) as bigint)
-            as interactions_to_next,
-        cast(greatest(held.min_spend - worded.spend, 0) as decimal(18, 4)) as spend_to_keep,
-        cast(greatest(held.min_interactions - worded.interactions, 0) as bigint)
-            as interactions_to_keep,
+        case
+            when upper.min_spend is not null
+                then cast(greatest(upper.min_spend - worded.spend, 0) as decimal(18, 4))
+        end as spend_to_next,
+        case
+            when upper.min_interactions is not null
+                then cast(greatest(upper.min_interactions - worded.interactions, 0) as bigint)
+        end as interactions_to_next,
+        case
+            when held.min_spend is not null
+                then cast(greatest(held.min_spend - worded.spend, 0) as decimal(18, 4))
+        end as spend_to_keep,
+        case
+            when held.min_interactions is not null
+                then cast(greatest(held.min_interactions - worded.interactions, 0) as bigint)
+        end as interactions_to_keep,
         held.points_factor,
         worded.start_words || case
             when worded.position = 0
