@@ -1,5 +1,6 @@
 """`careloop customer` and `careloop access-log`: one customer on one page, and who looked."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,8 +11,7 @@ from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.clock import parse_as_of
 from careloop.customer_page.page import language, read_page
 from careloop.customer_page.personal import reveal as reveal_contact
-from careloop.customer_page.render import as_data, show, show_contact
-from careloop.customer_page.words import Words
+from careloop.customer_page.render import as_data, show, show_contact, words_of
 from careloop.errors import SettingsError
 from careloop.settings import load_settings
 
@@ -50,6 +50,7 @@ def customer(
     if reason and not reveal:
         raise SettingsError("--reason says why contact details are shown", "add --reveal")
     settings = load_settings(home=home)
+    customer_id = customer_id.strip()
     page = read_page(settings, customer_id, version, locale)
     lang = language(locale or page.run["locale"])
     contact = reveal_contact(settings, customer_id, reason, page.run["run_id"]) if reveal else None
@@ -57,7 +58,7 @@ def customer(
         data = as_data(page, lang)
         print_json(data if contact is None else {**data, "contact": contact})
         return
-    out, say = console(), Words(lang, page.run["zone"], page.run["currency"])
+    out, say = console(), words_of(page, lang)
     show(page, out, lang)
     if contact is None:
         out.print(f"\n{say.page('hidden')}", markup=False, style="dim")
@@ -82,6 +83,20 @@ def access_log(
     """
     start = parse_as_of(since, "UTC") if since else None
     found = accesses(load_settings(home=home), customer_id=customer_id, who=who, since=start)
-    columns = ["at", "who", "customer_id", "why", "fields", "run_id"]
-    rows = [[a.at, a.who, a.customer_id, a.why, ", ".join(a.fields), a.run_id] for a in found]
-    print_table(columns, rows, as_json=as_json)
+    if as_json:
+        print_json([asdict(access) for access in found])
+        return
+    print_table(
+        ["at (UTC)", "who", "customer_id", "why", "fields", "run_id"],
+        [
+            [
+                a.at[:19].replace("T", " "),
+                a.who,
+                a.customer_id,
+                a.why,
+                ", ".join(a.fields),
+                a.run_id,
+            ]
+            for a in found
+        ],
+    )

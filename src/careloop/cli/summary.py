@@ -33,6 +33,7 @@ def print_next(settings: Settings) -> None:
     for command, about in (
         ("careloop marts", "the tables and what they hold"),
         ('careloop sql "from dim_customers limit 5"', "any query"),
+        ("careloop customer ID", "everything about one customer"),
         ("careloop quarantine", "the rows that were rejected, and why"),
         ("careloop program show retail_care", "the program behind the segments"),
         ("careloop up", "the Prefect UI, with tonight's run scheduled"),

@@ -53,10 +53,12 @@ class Found:
 
 @dataclass
 class Page:
-    """The page. run: the row of rpt_run. titles: (table, id) of the program → en and zh."""
+    """The page. run: the row of rpt_run. windows: days of the program's windows. titles: (table,
+    id) of the program → en and zh."""
 
     customer_id: str
     run: Row
+    windows: dict[str, str]
     sections: list[Found] = field(default_factory=list)
     titles: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
@@ -83,7 +85,7 @@ def read_page(
         if not _rows(con, "select 1 from dim_customers where customer_id = $id", id=customer_id):
             raise _unknown(con, customer_id)
         lang = language(locale or run["locale"])
-        page = Page(customer_id, run)
+        page = Page(customer_id, run, _windows(con))
         columns = _columns(con)
         for section in sections():
             found = _read(con, section, customer_id, columns, lang)
@@ -160,6 +162,13 @@ def _titles(
         ).fetchall():
             titles[table, key] = {"en": en, "zh": zh}
     return titles
+
+
+def _windows(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    start = "profile.windows."
+    rows = _rows(con, "select key, value from program.settings where starts_with(key, $s)", s=start)
+    names = {row["key"].removeprefix(start).removesuffix("_days"): row["value"] for row in rows}
+    return {"short": "?", "medium": "?", "long": "?", **names}
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str, **values: str) -> list[Row]:

@@ -10,8 +10,8 @@ from rich.text import Text
 from careloop.customer_page.page import Found, Page
 from careloop.customer_page.words import UNKNOWN, Words, words
 
-NUMERIC = ("money", "days", "hours", "score", "share", "change")
-LONG = 40
+NUMERIC = ("money", "days", "hours", "score", "share", "change", "late")
+SHORT = 20
 
 
 def as_data(page: Page, lang: str) -> dict[str, Any]:
@@ -33,9 +33,14 @@ def as_data(page: Page, lang: str) -> dict[str, Any]:
     }
 
 
+def words_of(page: Page, lang: str) -> Words:
+    """The words of a page in a language."""
+    return Words(lang, page.run["zone"], page.run["currency"], page.windows)
+
+
 def show(page: Page, out: Console, lang: str) -> None:
     """Print the page."""
-    say = Words(lang, page.run["zone"], page.run["currency"])
+    say = words_of(page, lang)
     head = Text(page.customer_id, style="bold reverse")
     head.append(
         f"  {say.page('as_of')} {page.run['as_of_local']:%Y-%m-%d %H:%M} · "
@@ -56,9 +61,9 @@ def show_contact(contact: dict[str, str], out: Console, say: Words, logged: str)
     if not contact:
         out.print(f"  {say.page('no_contact')}")
         return
-    table = _grid(1)
+    table = _grid(24, None)
     for name, value in contact.items():
-        table.add_row(Text(say.field(name), style="dim"), Text(value))
+        table.add_row(Text("  " + say.field(name), style="dim"), Text(value))
     out.print(table)
 
 
@@ -77,11 +82,10 @@ def _read(found: Found, page: Page, say: Words, column: str, value: Any) -> str:
     return say.value(column, value, _titles(found, page, column))
 
 
-def _grid(pairs: int) -> Table:
+def _grid(*widths: int | None) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(pairs):
-        table.add_column(min_width=18, no_wrap=True)
-        table.add_column(overflow="fold")
+    for width in widths:
+        table.add_column(width=width, overflow="fold")
     return table
 
 
@@ -98,9 +102,7 @@ def _fields(found: Found, page: Page, say: Words) -> RenderableType:
 
     def flush() -> None:
         if short:
-            table = Table.grid(padding=(0, 2, 0, 0))
-            for width in (20, 26, 20, 26):
-                table.add_column(width=width, overflow="fold")
+            table = _grid(24, 22, 24, 22)
             for i in range(0, len(short), 4):
                 table.add_row(*short[i : i + 4])
             parts.append(table)
@@ -108,13 +110,11 @@ def _fields(found: Found, page: Page, say: Words) -> RenderableType:
 
     for name, text in pairs:
         label = Text("  " + say.field(name), style="dim")
-        if len(text) <= LONG // 2 + 4 and not name.endswith("reason"):
+        if len(text) <= SHORT and not name.endswith("reason"):
             short.extend((label, Text(text)))
             continue
         flush()
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(width=20)
-        table.add_column(overflow="fold")
+        table = _grid(24, None)
         table.add_row(label, Text(text))
         parts.append(table)
     flush()
@@ -125,7 +125,7 @@ def _table(found: Found, page: Page, say: Words) -> RenderableType:
     """The first rows; columns in which nothing is known are left out."""
     rows = found.rows[: found.section.most]
     columns = [c for c in found.columns if any(row[c] is not None for row in rows)]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = Table(box=None, padding=(0, 2 if len(columns) < 8 else 1, 0, 0), header_style="dim")
     table.add_column("", width=1)
     for name in columns:
         numeric = words()["fields"].get(name, {}).get("as") in NUMERIC or all(
@@ -138,7 +138,7 @@ def _table(found: Found, page: Page, say: Words) -> RenderableType:
             say.field(name),
             justify="right" if numeric else "left",
             overflow="fold",
-            no_wrap=longest <= LONG // 2,
+            no_wrap=longest <= SHORT,
         )
     for row in rows:
         cells = [_read(found, page, say, name, row[name]) for name in columns]

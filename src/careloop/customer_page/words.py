@@ -20,12 +20,14 @@ def words() -> dict[str, dict[str, Any]]:
 
 
 class Words:
-    """Reads out names and values. lang: en or zh; zone: of local times; currency: of money."""
+    """Reads out names and values. lang: en or zh; zone: of local times; currency: of money;
+    windows: days of the program's short, medium and long window."""
 
-    def __init__(self, lang: str, zone: str, currency: str) -> None:
+    def __init__(self, lang: str, zone: str, currency: str, windows: dict[str, str]) -> None:
         self.lang = lang
         self.zone = ZoneInfo(zone)
         self.currency = currency
+        self.windows = windows
 
     def page(self, key: str, **values: Any) -> str:
         """A text of the page itself."""
@@ -34,7 +36,7 @@ class Words:
     def field(self, name: str) -> str:
         """The name of a field; its own where no other is known."""
         entry = words()["fields"].get(name)
-        return entry[self.lang] if entry else name.replace("_", " ")
+        return entry[self.lang].format(**self.windows) if entry else name.replace("_", " ")
 
     def value(self, name: str, value: Any, titles: dict[str, dict[str, str]]) -> str:
         """The value of a field; ``titles``: of the program's ids that may stand in it."""
@@ -62,8 +64,12 @@ class Words:
             return f"{float(value):.0f}"
         if form == "change":
             return f"{float(value):+.0f}"
+        if form == "hours":
+            return words()["units"][form][self.lang].format(f"{value:,.1f}")
+        if form == "late":
+            return self._number("days", value) if value else UNKNOWN
         text = f"{value:,}" if isinstance(value, int) else _short(float(value))
-        unit = words()["units"].get(form)
+        unit = words()["units"].get("day" if (form, text) == ("days", "1") else form)
         return unit[self.lang].format(text) if unit else text
 
 
