@@ -31,14 +31,21 @@ chance as (
     select {{ max_baskets }} / nullif(count(*), 0) as share from orders
 ),
 
+-- Drawn before they meet their lines: the lines of 200,000 orders instead of millions.
+drawn_orders as (
+    select orders.order_id
+    from orders
+    cross join chance
+    where orders.draw < chance.share
+),
+
 drawn as (
     select distinct
         order_lines.order_id as basket_id,
         products.product_no
     from order_lines
-    inner join orders on order_lines.order_id = orders.order_id
+    inner join drawn_orders on order_lines.order_id = drawn_orders.order_id
     inner join products on order_lines.product_id = products.product_id
-    where orders.draw < (select chance.share from chance)
 ),
 {%- else -%}
 purchases as (
