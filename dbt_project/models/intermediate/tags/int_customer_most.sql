@@ -87,27 +87,26 @@ counted as (
     where false
 ),
 
-ranked as (
+favourites as (
     select
-        *,
-        sum(events) over (partition by customer_id, kind) as all_events,
-        row_number() over (
-            partition by customer_id, kind order by events desc, last_at desc, value asc
-        ) as place
+        customer_id,
+        kind,
+        sum(events) as all_events,
+        {{ last_row({"events": "events", "last_at": "last_at", "value": "value"}) }} as favourite
     from counted
+    group by customer_id, kind
 ),
 
 final as (
     select
         customer_id,
         kind,
-        value,
-        cast(events as integer) as events,
+        {{ field_of("favourite", "value") }} as value,
+        cast({{ field_of("favourite", "events") }} as integer) as events,
         cast(all_events as integer) as all_events,
-        events / cast(all_events as double) as share,
-        {{ local_date("last_at") }} as last_on
-    from ranked
-    where place = 1
+        {{ field_of("favourite", "events") }} / cast(all_events as double) as share,
+        {{ local_date(field_of("favourite", "last_at")) }} as last_on
+    from favourites
     {%- if channel %}
     union all
     select

@@ -59,21 +59,20 @@ scored_parts as (
     group by customer_id, daypart
 ),
 
-ranked_parts as (
+best_parts as (
     select
         scored_parts.customer_id,
-        scored_parts.daypart,
-        sum(scored_parts.responses) over (partition by scored_parts.customer_id) as all_responses,
-        row_number() over (
-            partition by scored_parts.customer_id
-            order by
-                scored_parts.score desc,
-                scored_parts.responses desc,
-                scored_parts.last_response_at desc,
-                dayparts.place asc
-        ) as part_rank
+        sum(scored_parts.responses) as all_responses,
+        {{ last_row({
+            "score": "scored_parts.score",
+            "responses": "scored_parts.responses",
+            "last_response_at": "scored_parts.last_response_at",
+            "earlier": "-dayparts.place",
+            "daypart": "scored_parts.daypart",
+        }) }} as best
     from scored_parts
     inner join dayparts on scored_parts.daypart = dayparts.daypart
+    group by scored_parts.customer_id
 ),
 
 judged as (
@@ -83,7 +82,7 @@ judged as (
         best_channels.channel as observed_channel,
         best_channels.responses,
         coalesce(best_channels.all_responses, 0) as all_responses,
-        best_parts.daypart as observed_part,
+        {{ field_of("best_parts.best", "daypart") }} as observed_part,
         asked_times.daypart as asked_part,
         asked_times.from_minute as asked_from,
         asked_times.until_minute as asked_until,
@@ -106,8 +105,7 @@ judged as (
         on
             customers.customer_id = best_channels.customer_id
             and best_channels.channel_rank = 1
-    left join ranked_parts as best_parts
-        on customers.customer_id = best_parts.customer_id and best_parts.part_rank = 1
+    left join best_parts on customers.customer_id = best_parts.customer_id
     left join asked_times on customers.asked_time = asked_times.asked_time
 ),
 
