@@ -192,7 +192,7 @@
     where {{ signal["condition_sql"] }}
 {%- endmacro %}
 
-{#- No candidates, with the columns of signal_candidates. -#}
+{#- Ends the union of all signals, for a program may have none: the columns without a row. -#}
 {% macro no_candidates() -%}
     select
         customer_id,

@@ -62,6 +62,12 @@ followed as (
         coalesce(not present.is_expired, false) as is_seen,
         open_before.seen_last,
         open_before.seen_earlier,
+        {%- for column in shown %}
+        case
+            when present.is_expired is false then present.{{ column }}
+            else open_before.{{ column }}
+        end as {{ column }},
+        {%- endfor %}
         case
             when profile.customer_id is null then 'left_data'
             when rules.id is null then 'signal_removed'
@@ -74,14 +80,7 @@ followed as (
                     {{ setting("churn.clears_after_days", "integer") }}
                 )
                 then 'cleared'
-        end as close_reason,
-        {%- for column in shown %}
-        case
-            when present.is_expired is false then present.{{ column }}
-            else open_before.{{ column }}
-        end as {{ column }}
-        {{- "," if not loop.last }}
-        {%- endfor %}
+        end as close_reason
     from open_before
     left join present
         on

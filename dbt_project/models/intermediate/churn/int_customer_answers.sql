@@ -43,9 +43,9 @@ final as (
         kind,
         last_score,
         {{ local_date("last_answered_at") }} as last_answered_on,
-        cast(count(*) - 1 as integer) as earlier_answers,
-        cast(count(*) filter (where answered_at < last_answered_at and score <= last_score)
-            as integer) as earlier_as_low,
+        count(*) - 1 as earlier_answers,
+        count(*) filter (where answered_at < last_answered_at and score <= last_score)
+            as earlier_as_low,
         min(score) filter (where answered_at < last_answered_at) as earlier_lowest,
         max(score) filter (where answered_at < last_answered_at) as earlier_highest
     from compared

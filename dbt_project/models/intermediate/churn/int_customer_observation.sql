@@ -52,12 +52,13 @@ joined as (
 final as (
     select
         *,
-        {%- for name in ["order", "interaction", "ticket"] %}
         -- Nobody is observed before the first such event of all the data.
-        {{ days_since("greatest(known_since, min(first_" ~ name ~ "_on) over ())") }}
-            as {{ name }}s_observed_days
-        {{- "," if not loop.last }}
-        {%- endfor %}
+        {{ days_since("greatest(known_since, min(first_order_on) over ())") }}
+            as orders_observed_days,
+        {{ days_since("greatest(known_since, min(first_interaction_on) over ())") }}
+            as interactions_observed_days,
+        {{ days_since("greatest(known_since, min(first_ticket_on) over ())") }}
+            as tickets_observed_days
     from joined
 )
 

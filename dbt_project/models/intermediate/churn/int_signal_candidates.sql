@@ -37,11 +37,9 @@ final as (
         is_expired,
         detail
     from {{ signal["id"] }}_candidates
-    {{- "\n    union all" if not loop.last }}
-    {%- else %}
-    -- While dbt parses, or where the program has no signals.
-    {{ no_candidates() }}
+    union all
     {%- endfor %}
+    {{ no_candidates() }}
 )
 
 select * from final
