@@ -70,6 +70,8 @@
 
 {% macro duckdb__text_list(text, separator, order) -%}
     string_agg({{ text }}, '{{ separator }}' order by {{ order }})
+{%- endmacro %}
+
 {#-
     The row of a group that comes last when ordered by the columns, as a struct of them: a third
     of the time of a window over rows. columns: a mapping of name to expression, first counts most.

@@ -15,16 +15,6 @@
     cast({{ dbt.dateadd(parts[unit][0], amount * parts[unit][1], day) }} as date)
 {%- endmacro %}
 
-{#- The program's setting at a dotted path as text, or what holds for packs without it. -#}
-{% macro optional_setting_text(key, otherwise) -%}
-    {%- if not execute -%}{{- return(otherwise) -}}{%- endif -%}
-    {%- set query -%}
-        select value from program.settings where key = {{ text_literal(key) }}
-    {%- endset -%}
-    {%- set rows = program_rows(query) -%}
-    {{- return(rows[0][0] if rows | length == 1 else otherwise) -}}
-{%- endmacro %}
-
 {#- Rows of program.tiers, the lowest first; none for a pack without loyalty. -#}
 {% macro loyalty_tiers() -%}
     {%- if not execute -%}{{- return([]) -}}{%- endif -%}
@@ -32,7 +22,7 @@
 {%- endmacro %}
 
 {#- A number of the pack as people write it: 5000 instead of 5000.0. -#}
-{% macro plain_number(value) -%}
+{% macro tier_limit(value) -%}
     {{- return(value | int if value == value | int else value) -}}
 {%- endmacro %}
 
@@ -65,7 +55,7 @@
         {%- set limits = [] %}
         {%- for measure, value in [("spend", spend), ("interactions", interactions)] %}
             {%- if tier["min_" ~ measure] is not none %}
-                {%- do limits.append(value ~ " >= " ~ plain_number(tier["min_" ~ measure])) %}
+                {%- do limits.append(value ~ " >= " ~ tier_limit(tier["min_" ~ measure])) %}
             {%- endif %}
         {%- endfor %}
         when {{ limits | join(" or ") }} then {{ tier["position"] }}
@@ -87,7 +77,7 @@
         when {{ tier["position"] }} then {{ "coalesce" if only_reached else "concat_ws" }}(
             {%- if not only_reached %}' or ', {% endif %}
             {%- for measure, type in types.items() if tier["min_" ~ measure] is not none %}
-            {%- set limit = plain_number(tier["min_" ~ measure]) %}
+            {%- set limit = tier_limit(tier["min_" ~ measure]) %}
             case when {{ measure ~ " >= " ~ limit if only_reached else "true" }} then
                 '{{ measure }}_{{ window }} ≥ {{ limit }} ('
                 || cast(cast({{ measure }} as {{ type }}) as varchar) || ')'

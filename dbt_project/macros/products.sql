@@ -1,18 +1,3 @@
-{#- A setting of an optional part of the program as a SQL literal; null where it is left out. -#}
-{% macro optional_setting(key, type="varchar") -%}
-    cast({{ text_literal(optional_setting_text(key)) }} as {{ type }})
-{%- endmacro %}
-
-{#- A setting of an optional part of the program as text for Jinja; none where it is left out. -#}
-{% macro optional_setting_text(key) -%}
-    {%- if not execute -%}{{- return("1") -}}{%- endif -%}
-    {%- set query -%}
-        select value from program.settings where key = {{ text_literal(key) }}
-    {%- endset -%}
-    {%- set rows = program_rows(query) -%}
-    {{- return(rows[0][0] if rows | length else none) -}}
-{%- endmacro %}
-
 {#- The date so many days before as_of, unknown if the number is. -#}
 {% macro days_ago(days) -%}
     {{- days_after(as_of_date(), "-(" ~ days ~ ")") -}}

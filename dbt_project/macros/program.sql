@@ -37,6 +37,21 @@
     cast({{ text_literal(setting_text(key)) }} as {{ type }})
 {%- endmacro %}
 
+{#- A setting of an optional part of the program as text for Jinja; `otherwise` without it. -#}
+{% macro optional_setting_text(key, otherwise=none) -%}
+    {%- if not execute -%}{{- return("1" if otherwise is none else otherwise) -}}{%- endif -%}
+    {%- set query -%}
+        select value from program.settings where key = {{ text_literal(key) }}
+    {%- endset -%}
+    {%- set rows = program_rows(query) -%}
+    {{- return(rows[0][0] if rows | length == 1 else otherwise) -}}
+{%- endmacro %}
+
+{#- The same as a SQL literal of a SQL type; null where the part is left out. -#}
+{% macro optional_setting(key, type="varchar") -%}
+    cast({{ text_literal(optional_setting_text(key)) }} as {{ type }})
+{%- endmacro %}
+
 {#- The texts of a list in the program, as SQL literals for use in `in (…)`. -#}
 {% macro setting_list(key) -%}
     {%- if not execute -%}{{- return("''") -}}{%- endif -%}
