@@ -71,6 +71,15 @@ def pymc_marketing(rows: pd.DataFrame) -> dict:
     return {name: float(summary[name].mean()) for name in ("r", "alpha", "a", "b")}
 
 
+def peak_mb() -> float:
+    """As in measure.py, which this Python need not be able to import."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main() -> None:
     """Seconds from reading the histories to the written scores, without imports."""
     name, file = sys.argv[1:]
@@ -84,7 +93,7 @@ def main() -> None:
     found = step(rows)
     rows.to_parquet(Path(file).with_name(f"{name}.parquet"))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     figures = {"seconds": round(seconds, 3), "cpu": round(cpu, 3), "peak_mb": round(peak, 1)}
     print(json.dumps({**figures, **found}))
 
