@@ -349,7 +349,7 @@ BROKEN = [
     ("measure: interval_ratio, worst: 3, best: 1, weight: 20", "measure: interval_ratio, worst: 3,"
      " best: 1, weight: 0", "health.components[0].weight", "greater than 0", None),
     ("id: rhythm, aspect: activity", "id: rhythm, aspect: activeness",
-     "health.components[0].aspect", "did you mean activity", "engagement"),
+     "health.components[0].aspect", "is not allowed", "engagement"),
     ("keep_days: 92", "keep_days: 60", "health.history.keep_days", "90", None),
     ("yellow_at_most: 75", "yellow_at_most: 40", "health.bands.yellow_at_most",
      "above red_at_most", None),
