@@ -334,14 +334,13 @@ def test_reports_add_up_to_the_alerts(company: Company) -> None:
 def test_likelihoods_of_published_changes(company: Company) -> None:
     """The evidence of an open alert carries the figures its likelihood comes from."""
     rows = company.rows(
-        "select evidence, observed, expected_low, expected_high, likelihood, is_open "
+        "select evidence, observed, expected_low, expected_high, likelihood "
         "from fct_customer_alerts where signal = 'interaction_drop'"
     )
     assert rows
-    for evidence, observed, low, high, likelihood, _ in rows:
-        seen, span, known, days = (
-            int(evidence.split()[i]) for i in (0, 3, evidence.split().index("after") + 1, -7)
-        )
+    figures = r"(\d+) interactions in (\d+) days; .* after (\d+) in the (\d+) days before"
+    for evidence, observed, low, high, likelihood in rows:
+        seen, span, known, days = map(int, re.match(figures, evidence).groups())
         law = stats.nbinom(known + 0.5, days / (days + span))
         assert seen == observed
         assert (low, high) == (law.ppf(0.05), law.ppf(0.95))
