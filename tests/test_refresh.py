@@ -48,15 +48,16 @@ def test_the_marts_agree_with_the_lake(company: Company) -> None:
 
 
 def test_changes_lead_to_the_present_state(company: Company) -> None:
-    """Replaying fct_customer_changes gives exactly today's segments and stages."""
+    """Replaying fct_customer_changes gives exactly what customers are today."""
     replayed = company.rows(
-        "select customer_id, dimension, arg_max(to_value, as_of) from fct_customer_changes "
-        "group by all order by all"
+        "from (select customer_id, dimension, nullif(arg_max(coalesce(to_value, ''), as_of), '') "
+        "as value from fct_customer_changes group by all) where value is not null order by all"
     )
-    today = company.rows(
-        "from (select customer_id, 'segment', segment from dim_customers union all "
-        "select customer_id, 'stage', stage from dim_customers) order by all"
+    states = " union all ".join(
+        f"select customer_id, '{name}' as dimension, {name} as value from dim_customers"
+        for name in ("segment", "stage", "tier", "churn_level")
     )
+    today = company.rows(f"from ({states}) where value is not null order by all")
     assert replayed == today
     assert company.one("select count(distinct changed_on) from fct_customer_changes") == len(DAYS)
 

@@ -8,6 +8,34 @@ segments as (
     select * from {{ ref("int_customer_segments") }}
 ),
 
+activity as (
+    select * from {{ ref("int_customer_activity") }}
+),
+
+health as (
+    select * from {{ ref("int_customer_health") }}
+),
+
+churn as (
+    select * from {{ ref("int_customer_churn") }}
+),
+
+loyalty as (
+    select * from {{ ref("int_customer_loyalty") }}
+),
+
+preferences as (
+    select * from {{ ref("int_customer_preferences") }}
+),
+
+favourites as (
+    select * from {{ ref("int_customer_favourites") }}
+),
+
+tag_summary as (
+    select * from {{ ref("int_customer_tag_summary") }}
+),
+
 previous as (
     select * from {{ ref("int_customer_previous") }}
 ),
@@ -18,6 +46,10 @@ segment_titles as (
 
 stage_titles as (
     select * from {{ source("program", "stages") }}
+),
+
+activity_titles as (
+    select * from {{ source("program", "activity_levels") }}
 ),
 
 final as (
@@ -40,6 +72,10 @@ final as (
             when segments.stage = previous.stage then previous.stage_since
             else {{ as_of_date() }}
         end as stage_since,
+        activity.activity_level,
+        activity_titles.title_en as activity_title_en,
+        activity_titles.title_zh as activity_title_zh,
+        activity.activity_reason,
         profile.customer_type,
         profile.region,
         profile.industry,
@@ -123,12 +159,59 @@ final as (
         profile.value_method,
         profile.value_model_run,
         profile.value_note,
+        health.health_score,
+        health.health_band,
+        health.health_known_share,
+        health.health_trend_30,
+        health.health_trend_90,
+        health.health_weakest,
+        churn.churn_level,
+        churn.churn_level_since,
+        churn.churn_points,
+        churn.open_alerts,
+        churn.churn_reason,
+        churn.churn_rank,
+        churn.churn_action,
+        churn.churn_owner,
+        churn.churn_notify,
+        churn.churn_act_within,
+        churn.churn_offer,
+        loyalty.tier,
+        loyalty.tier_title_en,
+        loyalty.tier_title_zh,
+        loyalty.tier_since,
+        loyalty.tier_kept_until,
+        loyalty.next_tier,
+        loyalty.spend_to_next_tier,
+        loyalty.points_balance,
+        loyalty.points_expiring,
+        loyalty.points_next_expiry_on,
+        loyalty.referrals_converted,
+        loyalty.referral_rewards,
+        preferences.preferred_channel,
+        preferences.preferred_channel_basis,
+        preferences.preferred_channel_reason,
+        preferences.preferred_daypart,
+        preferences.preferred_time_from,
+        preferences.preferred_time_until,
+        preferences.preferred_time_basis,
+        favourites.favourite_category,
+        tag_summary.tag_count,
+        tag_summary.tag_completeness,
         {{ as_of_date() }} as as_of_on
     from profile
     inner join segments on profile.customer_id = segments.customer_id
+    inner join activity on profile.customer_id = activity.customer_id
+    inner join health on profile.customer_id = health.customer_id
+    inner join churn on profile.customer_id = churn.customer_id
+    inner join loyalty on profile.customer_id = loyalty.customer_id
+    inner join preferences on profile.customer_id = preferences.customer_id
+    inner join tag_summary on profile.customer_id = tag_summary.customer_id
+    left join favourites on profile.customer_id = favourites.customer_id
     left join previous on profile.customer_id = previous.customer_id
     left join segment_titles on segments.segment = segment_titles.segment
     left join stage_titles on segments.stage = stage_titles.stage
+    left join activity_titles on activity.activity_level = activity_titles.level
 )
 
 select * from final

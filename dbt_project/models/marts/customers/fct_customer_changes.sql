@@ -1,4 +1,5 @@
 {%- set dimensions = {"segment": "segments", "stage": "stages"} -%}
+{%- set others = {"tier": "below every tier", "churn_level": "no alert is open"} -%}
 
 with
 
@@ -14,25 +15,53 @@ customers as (
     select * from {{ ref("int_customer_segments") }}
 ),
 
+loyalty as (
+    select * from {{ ref("int_customer_loyalty") }}
+),
+
+churn as (
+    select * from {{ ref("int_customer_churn") }}
+),
+
 profile as (
     select * from {{ ref("int_customer_profile") }}
 ),
 
+states as (
+    select
+        customers.*,
+        loyalty.tier,
+        loyalty.tier_reason,
+        churn.churn_level,
+        churn.churn_reason as churn_level_reason
+    from customers
+    inner join loyalty on customers.customer_id = loyalty.customer_id
+    inner join churn on customers.customer_id = churn.customer_id
+),
+
 moved as (
     select
-        coalesce(customers.customer_id, previous.customer_id) as customer_id,
-        customers.customer_id is not null as is_present,
+        coalesce(states.customer_id, previous.customer_id) as customer_id,
+        states.customer_id is not null as is_present,
         previous.segment as previous_segment,
-        customers.segment,
-        customers.segment_reason,
+        states.segment,
+        states.segment_reason,
         previous.stage as previous_stage,
-        customers.stage,
-        customers.stage_reason
-    from customers
-    full outer join previous on customers.customer_id = previous.customer_id
+        states.stage,
+        states.stage_reason,
+        previous.tier as previous_tier,
+        states.tier,
+        states.tier_reason,
+        previous.churn_level as previous_churn_level,
+        states.churn_level,
+        states.churn_level_reason
+    from states
+    full outer join previous on states.customer_id = previous.customer_id
     where
-        customers.segment is distinct from previous.segment
-        or customers.stage is distinct from previous.stage
+        states.segment is distinct from previous.segment
+        or states.stage is distinct from previous.stage
+        or states.tier is distinct from previous.tier
+        or states.churn_level is distinct from previous.churn_level
 ),
 
 {% for dimension, list_name in dimensions.items() -%}
@@ -54,10 +83,31 @@ moved as (
 ),
 
 {% endfor -%}
+{% for dimension, without in others.items() -%}
+{{ dimension }}_changes as (
+    select
+        customer_id,
+        '{{ dimension }}' as dimension,
+        previous_{{ dimension }} as from_value,
+        {{ dimension }} as to_value,
+        case
+            when is_present then coalesce({{ dimension }}_reason, '{{ without }}')
+            else 'no longer in the data'
+        end as reason,
+        cast(null as varchar) as measures
+    from moved
+    where {{ dimension }} is distinct from previous_{{ dimension }}
+),
+
+{% endfor -%}
 new_changes as (
     select * from segment_changes
     union all
     select * from stage_changes
+    union all
+    select * from tier_changes
+    union all
+    select * from churn_level_changes
 ),
 
 final as (

@@ -2,6 +2,7 @@ with
 
 changes as (
     select * from {{ ref("fct_customer_changes") }}
+    where dimension in ('segment', 'stage')
 ),
 
 monthly as (
