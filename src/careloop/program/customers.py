@@ -226,6 +226,22 @@ class ValueApplies(Closed):
     max_sampled_customers: PositiveInt = Field(description="Most customers in the sample.")
 
 
+class ChurnModel(Closed):
+    """Churn risk learned from who ordered nothing after an earlier day, the cut-off."""
+
+    max_history_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Largest share of the history after the cut-off; churn_horizon_days if less."
+    )
+    max_sampled_customers: PositiveInt = Field(description="Most customers the model is fitted on.")
+    min_customers: PositiveInt = Field(
+        description="Fewest customers who left, and fewest who stayed."
+    )
+    min_auc_gain: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        description="Least lead of its AUC over recency alone and RFM, on customers it was not "
+        "fitted on."
+    )
+
+
 class HighPotential(Closed):
     """Customers worth more in future than they have spent so far."""
 
@@ -245,6 +261,7 @@ class Value(Closed):
     churn_horizon_days: PositiveInt = Field(
         description="Days within which a customer who doesn't order counts as lost, for churn risk."
     )
+    churn_model: ChurnModel = Field(description="How churn risk is learned, and when it is used.")
     applies: ValueApplies = Field(description="Data the model is for.")
     gate: ValueGate = Field(description="Limits the model must meet.")
     high_potential: HighPotential = Field(description="Which customers count as high potential.")

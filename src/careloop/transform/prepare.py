@@ -55,6 +55,20 @@ CARRIED = {
         "points integer, churn_level varchar, churn_level_since date, churn_rank integer, "
         "as_of timestamp",
     ),
+    "churn_model_runs": (
+        "fct_churn_model_runs",
+        "churn_model_run varchar, as_of timestamp, as_of_on date, model varchar, version "
+        "varchar, status varchar, reasons varchar, is_used boolean, used_churn_model_run "
+        "varchar, cutoff_on date, label_days integer, buyers bigint, sampled_customers "
+        "bigint, leavers bigint, base_rate double, auc double, auc_recency double, auc_rfm "
+        "double, top_decile double, top_decile_recency double, top_decile_rfm double, brier "
+        "double, mean_predicted double, intercept double, weight_age double, weight_orders "
+        "double, weight_missed_orders double, weight_spend double, weight_interactions_known "
+        "double, weight_interactions double, weight_missed_interactions double, mean_age "
+        "double, mean_orders double, mean_missed_orders double, mean_spend double, "
+        "mean_interactions_known double, mean_interactions double, mean_missed_interactions "
+        "double, pack_hash varchar",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",

@@ -4,6 +4,10 @@ interactions as (
     select * from {{ ref("stg_interactions") }}
 ),
 
+churn_period as (
+    select * from {{ ref("int_churn_period") }}
+),
+
 counted as (
     select
         customer_id,
@@ -38,8 +42,12 @@ counted as (
         max(occurred_at) filter (where kind in ({{ kinds }})) as last_{{ name }}_at,
         {%- endfor %}
         min(occurred_at) as first_interaction_at,
-        max(occurred_at) as last_interaction_at
+        max(occurred_at) as last_interaction_at,
+        count(*) filter (where occurred_at < cutoff_at) as interactions_before_cutoff,
+        max(occurred_at) filter (where occurred_at < cutoff_at)
+            as last_interaction_before_cutoff_at
     from interactions
+    cross join churn_period
     group by customer_id
 ),
 

@@ -16,6 +16,10 @@ customer_value as (
     select * from {{ ref("int_customer_value") }}
 ),
 
+customer_churn_risk as (
+    select * from {{ ref("int_customer_churn_risk") }}
+),
+
 customer_interactions as (
     select * from {{ ref("int_customer_interactions") }}
 ),
@@ -107,7 +111,9 @@ joined as (
         customer_value.predicted_value,
         customer_value.predicted_value_rank,
         customer_value.is_high_potential,
-        customer_value.churn_risk,
+        customer_churn_risk.churn_risk,
+        customer_churn_risk.churn_risk_method,
+        customer_churn_risk.churn_risk_reason,
         customer_value.value_method,
         customer_value.value_model_run,
         customer_value.value_note,
@@ -121,6 +127,7 @@ joined as (
     left join customer_orders on customers.customer_id = customer_orders.customer_id
     left join customer_rfm on customers.customer_id = customer_rfm.customer_id
     left join customer_value on customers.customer_id = customer_value.customer_id
+    left join customer_churn_risk on customers.customer_id = customer_churn_risk.customer_id
     left join customer_interactions
         on customers.customer_id = customer_interactions.customer_id
     left join customer_tickets on customers.customer_id = customer_tickets.customer_id
@@ -230,6 +237,8 @@ final as (
         predicted_value_rank,
         is_high_potential,
         churn_risk,
+        churn_risk_method,
+        churn_risk_reason,
         value_method,
         value_model_run,
         value_note,

@@ -10,6 +10,10 @@ period as (
     select * from {{ ref("int_value_period") }}
 ),
 
+churn_period as (
+    select * from {{ ref("int_churn_period") }}
+),
+
 purchase_days as (
     select
         customer_id,
@@ -45,6 +49,16 @@ histories as (
         any_value(observed_until_on) as observed_until_on
     from dated
     group by customer_id
+        count(*) filter (where ordered_on < calibration_end_on) - 1 as calibration_repeats,
+        max(ordered_on) filter (where ordered_on < calibration_end_on) as calibration_last_on,
+        any_value(calibration_end_on) as calibration_end_on,
+        count(*) filter (where ordered_on < cutoff_on) as cutoff_order_days,
+        max(ordered_on) filter (where ordered_on < cutoff_on) as cutoff_last_order_on,
+        coalesce(sum(spend) filter (where ordered_on < cutoff_on), 0) as cutoff_spend
+    from purchase_days
+    cross join period
+    cross join churn_period
+    group by purchase_days.customer_id
 ),
 
 final as (
@@ -70,7 +84,10 @@ final as (
         end as calibration_age_days,
         case
             when calibration_repeats >= 0 then cast(repeats - calibration_repeats as integer)
-        end as holdout_orders
+        end as holdout_orders,
+        cast(cutoff_order_days as integer) as cutoff_order_days,
+        cutoff_last_order_on,
+        cast(cutoff_spend as decimal(18, 4)) as cutoff_spend
     from histories
 )
 

@@ -156,6 +156,8 @@ final as (
         profile.predicted_value_rank,
         profile.is_high_potential,
         profile.churn_risk,
+        profile.churn_risk_method,
+        profile.churn_risk_reason,
         profile.value_method,
         profile.value_model_run,
         profile.value_note,
