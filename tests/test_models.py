@@ -87,6 +87,7 @@ GRAINS = {
     "int_customer_previous": "customer_id",
     "int_customer_value": "customer_id",
     "int_purchase_histories": "customer_id",
+    "int_churn_features": "customer_id",
     "int_churn_fit": "version",
     "int_churn_training": "customer_id",
     "int_customer_churn_risk": "customer_id",

@@ -42,11 +42,11 @@
     ]) -}}
 {%- endmacro %}
 
-{#- Log-odds of the features under a relation with intercept and weight_<feature>. -#}
+{#- Log-odds of the relation `features` under one with intercept and weight_<feature>. -#}
 {% macro churn_log_odds(model) -%}
     {{ model }}.intercept
     {%- for name in churn_feature_names() %}
-    + {{ model }}.weight_{{ name }} * {{ name }}
+    + {{ model }}.weight_{{ name }} * features.{{ name }}
     {%- endfor %}
 {%- endmacro %}
 
@@ -82,7 +82,7 @@
             ~ ", 0) * 100 as decimal(18, 0)) || ' % of the mean'",
         "interactions_known": "case when interactions_known = 1 then 'interactions are known'"
             ~ " else 'no interaction is known' end",
-        "interactions": "coalesce(interactions_total, 0) || ' interactions'",
+        "interactions": "interactions_total || ' interactions'",
         "missed_interactions": "case when interactions_known = 1 then 'no interaction for '"
             ~ " || interaction_silence_days || ' days, ' || " ~ due % "missed_interactions"
             ~ " else 'no interaction is known' end",

@@ -1,11 +1,3 @@
-{%- set weights -%}
-    {%- for name in churn_feature_names() %}
-        weight_{{ name }},
-        mean_{{ name }},
-    {%- endfor %}
-        intercept
-{%- endset -%}
-
 with
 
 fit as (
@@ -25,7 +17,11 @@ usable as (
         {{ text_literal("churn " ~ run_context("as_of_utc")) }} as churn_model_run,
         {{ as_of_utc() }} as as_of,
         {{ as_of_date() }} as as_of_on,
-        {{ weights }}
+        {%- for name in churn_feature_names() %}
+        weight_{{ name }},
+        mean_{{ name }},
+        {%- endfor %}
+        intercept
     from fit
     where status = 'accepted'
     union all
@@ -33,8 +29,11 @@ usable as (
         previous.churn_model_run,
         previous.as_of,
         previous.as_of_on,
-        {{ weights | replace("weight_", "previous.weight_") | replace("mean_", "previous.mean_")
-            | replace("intercept", "previous.intercept") }}
+        {%- for name in churn_feature_names() %}
+        previous.weight_{{ name }},
+        previous.mean_{{ name }},
+        {%- endfor %}
+        previous.intercept
     from previous
     -- Weights are for the days they were fitted for, and for these features.
     inner join fit on previous.model = fit.model and previous.version = fit.version
@@ -50,7 +49,12 @@ latest as (
 
 final as (
     select
-        latest.* exclude (as_of, as_of_on),
+        latest.churn_model_run,
+        {%- for name in churn_feature_names() %}
+        latest.weight_{{ name }},
+        latest.mean_{{ name }},
+        {%- endfor %}
+        latest.intercept,
         period.label_days,
         case
             when latest.churn_model_run is null then null

@@ -5,11 +5,14 @@ period as (
 ),
 
 labelled as (
-    select cast(least(
-        {{ setting("value.churn_horizon_days", "integer") }},
-        floor(coalesce({{ days_since("observed_from_on") }}, 0)
-        * {{ setting("value.churn_model.max_history_share", "double") }})
-    ) as integer) as label_days
+    select
+        cast(least(
+            {{ setting("value.churn_horizon_days", "integer") }},
+            floor(
+                coalesce({{ days_since("observed_from_on") }}, 0)
+                * {{ setting("value.churn_model.max_history_share", "double") }}
+            )
+        ) as integer) as label_days
     from period
 ),
 

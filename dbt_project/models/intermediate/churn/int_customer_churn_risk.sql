@@ -6,77 +6,32 @@ model as (
     select * from {{ ref("int_churn_model") }}
 ),
 
-buyers as (
-    select * from {{ ref("int_purchase_histories") }}
-),
-
-interactions as (
-    select * from {{ ref("int_customer_interactions") }}
+features as (
+    select * from {{ ref("int_churn_features") }}
 ),
 
 customer_value as (
     select * from {{ ref("int_customer_value") }}
 ),
 
-all_buyers as (
-    select sum(spend_total) / cast(count(*) as double) as mean_spend from buyers
-),
-
-known as (
-    select
-        buyers.customer_id,
-        buyers.first_order_on,
-        buyers.last_order_on,
-        buyers.repeats + 1 as order_days,
-        buyers.spend_total,
-        all_buyers.mean_spend,
-        model.label_days,
-        interactions.interactions_total,
-        {{ local_date("interactions.first_interaction_at") }} as first_interaction_on,
-        {{ local_date("interactions.last_interaction_at") }} as last_interaction_on,
-        customer_value.churn_risk as order_model_risk
-    from buyers
-    cross join model
-    cross join all_buyers
-    left join interactions on buyers.customer_id = interactions.customer_id
-    left join customer_value on buyers.customer_id = customer_value.customer_id
-),
-
-featured as (
-    select
-        customer_id,
-        order_model_risk,
-        order_days,
-        interactions_total,
-        {{ days_since("first_order_on") }} as age_days,
-        {{ days_since("last_order_on") }} as silence_days,
-        {{ days_since("last_interaction_on") }} as interaction_silence_days,
-        {{ churn_features(
-            day=as_of_date(),
-            horizon_days="label_days",
-            order_days="order_days",
-            last_order_on="last_order_on",
-            spend="spend_total",
-            mean_spend="mean_spend",
-            interactions="interactions_total",
-            last_interaction_on="last_interaction_on"
-        ) }}
-    from known
-),
-
 scored as (
     select
-        featured.*,
+        features.*,
+        customer_value.churn_risk as order_model_risk,
         model.churn_model_run,
         model.churn_model_method,
-        1 / (1 + exp(least(greatest(-({{ churn_log_odds("model") }}), -700), 700)))
-            as model_risk,
+        case
+            when model.intercept is not null
+                then
+                    1 / (1 + exp(least(greatest(-({{ churn_log_odds("model") }}), -700), 700)))
+        end as model_risk,
         {%- for name in features %}
-        model.weight_{{ name }} * (featured.{{ name }} - model.mean_{{ name }}) as {{ name }}_part,
+        model.weight_{{ name }} * (features.{{ name }} - model.mean_{{ name }}) as {{ name }}_part,
         {%- endfor %}
-        cume_dist() over (order by featured.silence_days) as silence_rank
-    from featured
+        cume_dist() over (order by features.silence_days) as silence_rank
+    from features
     cross join model
+    left join customer_value on features.customer_id = customer_value.customer_id
 ),
 
 risen as (

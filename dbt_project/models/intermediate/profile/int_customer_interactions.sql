@@ -8,6 +8,14 @@ churn_period as (
     select * from {{ ref("int_churn_period") }}
 ),
 
+placed as (
+    select
+        interactions.*,
+        churn_period.cutoff_at
+    from interactions
+    cross join churn_period
+),
+
 counted as (
     select
         customer_id,
@@ -46,8 +54,7 @@ counted as (
         count(*) filter (where occurred_at < cutoff_at) as interactions_before_cutoff,
         max(occurred_at) filter (where occurred_at < cutoff_at)
             as last_interaction_before_cutoff_at
-    from interactions
-    cross join churn_period
+    from placed
     group by customer_id
 ),
 

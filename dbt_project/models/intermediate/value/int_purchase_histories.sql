@@ -32,6 +32,14 @@ dated as (
         period.observed_until_on
     from purchase_days
     cross join period
+placed as (
+    select
+        purchase_days.*,
+        period.calibration_end_on,
+        churn_period.cutoff_on
+    from purchase_days
+    cross join period
+    cross join churn_period
 ),
 
 histories as (
@@ -55,10 +63,8 @@ histories as (
         count(*) filter (where ordered_on < cutoff_on) as cutoff_order_days,
         max(ordered_on) filter (where ordered_on < cutoff_on) as cutoff_last_order_on,
         coalesce(sum(spend) filter (where ordered_on < cutoff_on), 0) as cutoff_spend
-    from purchase_days
-    cross join period
-    cross join churn_period
-    group by purchase_days.customer_id
+    from placed
+    group by customer_id
 ),
 
 final as (
