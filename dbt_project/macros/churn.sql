@@ -82,7 +82,8 @@
             ~ ", 0) * 100 as decimal(18, 0)) || ' % of the mean'",
         "interactions_known": "case when interactions_known = 1 then 'interactions are known'"
             ~ " else 'no interaction is known' end",
-        "interactions": "interactions_total || ' interactions'",
+        "interactions": "interactions_total || case when interactions_total = 1 then ' interaction'"
+            ~ " else ' interactions' end",
         "missed_interactions": "case when interactions_known = 1 then 'no interaction for '"
             ~ " || interaction_silence_days || ' days, ' || " ~ due % "missed_interactions"
             ~ " else 'no interaction is known' end",
