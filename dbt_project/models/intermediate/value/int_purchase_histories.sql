@@ -10,10 +10,6 @@ period as (
     select * from {{ ref("int_value_period") }}
 ),
 
-churn_period as (
-    select * from {{ ref("int_churn_period") }}
-),
-
 purchase_days as (
     select
         customer_id,
@@ -24,18 +20,16 @@ purchase_days as (
     group by customer_id, ordered_on
 ),
 
+churn_period as (
+    select * from {{ ref("int_churn_period") }}
+),
+
 dated as (
     select
         purchase_days.*,
         purchase_days.ordered_on <= period.calibration_end_on as is_calibration,
         period.calibration_end_on,
-        period.observed_until_on
-    from purchase_days
-    cross join period
-placed as (
-    select
-        purchase_days.*,
-        period.calibration_end_on,
+        period.observed_until_on,
         churn_period.cutoff_on
     from purchase_days
     cross join period
@@ -54,16 +48,11 @@ histories as (
         count(*) filter (where is_calibration) - 1 as calibration_repeats,
         max(ordered_on) filter (where is_calibration) as calibration_last_on,
         any_value(calibration_end_on) as calibration_end_on,
-        any_value(observed_until_on) as observed_until_on
-    from dated
-    group by customer_id
-        count(*) filter (where ordered_on < calibration_end_on) - 1 as calibration_repeats,
-        max(ordered_on) filter (where ordered_on < calibration_end_on) as calibration_last_on,
-        any_value(calibration_end_on) as calibration_end_on,
+        any_value(observed_until_on) as observed_until_on,
         count(*) filter (where ordered_on < cutoff_on) as cutoff_order_days,
         max(ordered_on) filter (where ordered_on < cutoff_on) as cutoff_last_order_on,
         coalesce(sum(spend) filter (where ordered_on < cutoff_on), 0) as cutoff_spend
-    from placed
+    from dated
     group by customer_id
 ),
 
