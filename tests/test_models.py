@@ -96,8 +96,6 @@ GRAINS = {
     "int_value_model": "value_note",
     "int_products": "product_id",
     "int_product_baskets": "basket_id, product_no",
-    "int_customer_categories": "customer_id, category",
-    "int_customer_favourites": "customer_id",
     "int_customer_activity": "customer_id",
     "int_customer_health": "customer_id",
     "int_customer_health_recorded": "customer_id",

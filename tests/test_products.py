@@ -17,7 +17,7 @@ from careloop.program.products import NextProduct
 from careloop.settings import PROJECT_ROOT, Settings
 from test_models import DAY, Company, Rows, failures, local_day, utc
 
-MODELS = ("+int_customer_favourites", "+fct_customer_next_products", "+fct_replacements_due")
+MODELS = ("+fct_customer_next_products", "+fct_replacements_due")
 RATES = {"CNY": 1.0, "USD": 7.25}
 RULES: dict[str, Any] = {
     "basket": "order",
@@ -152,19 +152,6 @@ def recommended(rows: Rows, rules: dict[str, Any]) -> dict[tuple[str, int], tupl
     return result
 
 
-def categories(rows: Rows, long_days: int = 365) -> dict[tuple[str, str], tuple]:
-    """(lines, amount, last day) by customer and category."""
-    category = {p["product_id"]: (p["category"] or "").strip() for p in rows["products"]}
-    found: dict[tuple[str, str], list] = defaultdict(list)
-    for _, customer, product, day, amount in purchases(rows):
-        if category.get(product) and (DAY - day).days <= long_days:
-            found[customer, category[product]].append((amount, day))
-    return {
-        key: (len(lines), sum(a for a, _ in lines), max(d for _, d in lines))
-        for key, lines in found.items()
-    }
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Company:
     home = tmp_path_factory.mktemp("shop")
@@ -210,27 +197,8 @@ def test_associations_and_recommendations_are_the_references(shop: Company, chan
     assert found == recommended(rows, rules)
 
 
-def test_categories_and_favourites(shop: Company) -> None:
+def test_a_program_without_the_section_recommends_nothing(shop: Company) -> None:
     build(shop, {})
-    expected = categories(random_lines())
-    rows = shop.query("from intermediate.int_customer_categories")
-    assert {
-        (r["customer_id"], r["category"]): (r["purchases"], r["amount"], r["last_bought_on"])
-        for r in rows
-    } == expected
-    best = {}
-    for (customer, category), (lines, amount, last) in expected.items():
-        key = (-lines, -amount, -last.toordinal(), category)
-        best[customer] = min(best.get(customer, key), key)
-    favourites = shop.query("from intermediate.int_customer_favourites")
-    assert {r["customer_id"]: r["favourite_category"] for r in favourites} == {
-        customer: key[3] for customer, key in best.items()
-    }
-    shares: Counter = Counter()
-    for row in rows:
-        shares[row["customer_id"]] += row["share"]
-    assert all(share == pytest.approx(1) for share in shares.values())
-    # The program has no next_product now: nothing is recommended, and nothing fails.
     for table in ("product_associations", "customer_next_products", "replacements_due"):
         assert shop.query(f"from marts.fct_{table}") == []
 

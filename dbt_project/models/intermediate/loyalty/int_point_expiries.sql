@@ -1,7 +1,13 @@
 with
 
-entries as (
+all_entries as (
     select * from {{ ref("int_point_entries") }}
+),
+
+-- A CRM that writes off expired points does so by its own clock: nothing is added to it.
+entries as (
+    select * from all_entries
+    where (select count(*) = 0 from all_entries where reason = 'expire')
 ),
 
 -- Points can be used up to and on the day they expire on; the day after they are gone.
@@ -18,16 +24,12 @@ lots as (
 ),
 
 users as (
-    select
-        customer_id,
-        coalesce(cast(-sum(points) filter (where reason = 'expire') as bigint), 0)
-            as expired_by_crm
+    select distinct customer_id
     from entries
     where points < 0
-    group by customer_id
 ),
 
--- Whoever used or lost nothing loses each lot whole; only the others need the walk below.
+-- Whoever used nothing loses each lot whole; only the others need the walk below.
 untouched as (
     select lots.*
     from lots
@@ -36,9 +38,7 @@ untouched as (
 ),
 
 losers as (
-    select distinct
-        lots.customer_id,
-        users.expired_by_crm
+    select distinct lots.customer_id
     from lots
     inner join users on lots.customer_id = users.customer_id
 ),
@@ -51,7 +51,6 @@ moved as (
         -sum(entries.points) filter (where entries.points < 0) as used
     from entries
     inner join losers on entries.customer_id = losers.customer_id
-    where entries.points > 0 or entries.reason <> 'expire'
     group by entries.customer_id, entries.entered_on
 ),
 
@@ -115,24 +114,13 @@ walked as (
     from summed
 ),
 
--- What the CRM wrote off itself is taken from the earliest.
-missing as (
-    select
-        walked.customer_id,
-        walked.day,
-        greatest(walked.lost - losers.expired_by_crm, 0) as lost
-    from walked
-    inner join losers on walked.customer_id = losers.customer_id
-    where walked.day <= {{ as_of_date() }}
-),
-
 increments as (
     select
         customer_id,
         day,
         lost - lag(lost, 1, 0) over (partition by customer_id order by day) as points
-    from missing
-    where lost > 0
+    from walked
+    where lost > 0 and day <= {{ as_of_date() }}
 ),
 
 final as (

@@ -48,7 +48,9 @@ final as (
     select
         *,
         least(
-            {{ days_ago(setting("profile.windows.long_days", "integer")) }},
+            {%- if most_rule("category") %}
+            {{ days_ago(most_rule("category")["window_days"]) }},
+            {%- endif %}
             {{ days_ago(optional_setting("next_product.window_days", "integer")) }},
             {{ days_ago(optional_setting("next_product.because_of_days", "integer")) }},
             {%- if is_on and

@@ -9,16 +9,20 @@
 
 with
 
-orders as (
-    select * from {{ ref("int_orders") }}
-),
-
-order_lines as (
-    select * from {{ ref("stg_order_lines") }}
+purchases as (
+    select * from {{ ref("int_purchases") }}
 ),
 
 products as (
-    select * from {{ ref("stg_products") }}
+    select * from {{ ref("int_products") }}
+),
+
+categories as (
+    select distinct
+        category_no,
+        category
+    from products
+    where category_no is not null
 ),
 
 interactions as (
@@ -32,19 +36,24 @@ channels as (
 counted as (
     {%- if bought %}
     select
-        orders.customer_id,
+        bought.customer_id,
         'category' as kind,
-        products.category as value,
-        count(*) as events,
-        max(orders.ordered_at) as last_at
-    from orders
-    inner join order_lines on orders.order_id = order_lines.order_id
-    inner join products on order_lines.product_id = products.product_id
-    where
-        orders.is_counted
-        and orders.ordered_at >= {{ days_start(bought["window_days"]) }}
-        and products.category is not null
-    group by orders.customer_id, products.category
+        categories.category as value,
+        bought.events,
+        bought.last_on
+    from (
+        select
+            customer_id,
+            category_no,
+            count(*) as events,
+            max(bought_on) as last_on
+        from purchases
+        where
+            category_no is not null
+            and bought_on >= {{ days_ago(bought["window_days"]) }}
+        group by customer_id, category_no
+    ) as bought
+    inner join categories on bought.category_no = categories.category_no
     union all
     {%- endif %}
     {%- if viewed %}
@@ -53,7 +62,7 @@ counted as (
         'viewed_category' as kind,
         products.category as value,
         count(*) as events,
-        max(interactions.occurred_at) as last_at
+        {{ local_date("max(interactions.occurred_at)") }} as last_on
     from interactions
     inner join products on interactions.product_id = products.product_id
     where
@@ -69,7 +78,7 @@ counted as (
         'content' as kind,
         {{ content_form("kind", content["id"]) }} as value,
         count(*) as events,
-        max(occurred_at) as last_at
+        {{ local_date("max(occurred_at)") }} as last_on
     from interactions
     where
         {{ content_form("kind", content["id"]) }} is not null
@@ -82,7 +91,7 @@ counted as (
         cast(null as varchar) as kind,
         cast(null as varchar) as value,
         cast(0 as bigint) as events,
-        last_response_on as last_at
+        last_response_on as last_on
     from channels
     where false
 ),
@@ -92,7 +101,7 @@ favourites as (
         customer_id,
         kind,
         sum(events) as all_events,
-        {{ last_row({"events": "events", "last_at": "last_at", "value": "value"}) }} as favourite
+        {{ last_row({"events": "events", "last_on": "last_on", "value": "value"}) }} as favourite
     from counted
     group by customer_id, kind
 ),
@@ -105,7 +114,7 @@ final as (
         cast({{ field_of("favourite", "events") }} as integer) as events,
         cast(all_events as integer) as all_events,
         {{ field_of("favourite", "events") }} / cast(all_events as double) as share,
-        {{ local_date(field_of("favourite", "last_at")) }} as last_on
+        {{ field_of("favourite", "last_on") }} as last_on
     from favourites
     {%- if channel %}
     union all

@@ -29,7 +29,11 @@ preferences as (
 ),
 
 favourites as (
-    select * from {{ ref("int_customer_favourites") }}
+    select
+        customer_id,
+        value as favourite_category
+    from {{ ref("int_customer_most") }}
+    where kind = 'category'
 ),
 
 tag_summary as (
