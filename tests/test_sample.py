@@ -14,11 +14,13 @@ import yaml
 from typer import Typer
 from typer.testing import CliRunner
 
+import careloop.sample
 from careloop.cli.sample import register
 from careloop.contract import entities
 from careloop.errors import SettingsError, SourceError
 from careloop.sample import make_delta, make_sample
 
+WORDS = Path(careloop.sample.__file__).with_name("words.yml")
 AS_OF = date(2026, 11, 1)
 SIZE = 800
 END = {"online": "2026-10-31 16:00:00", "store": "2026-11-01 00:00:00"}
@@ -403,3 +405,33 @@ def test_wrong_arguments_are_named(tmp_path: Path, wrong: dict[str, object]) -> 
     with pytest.raises(SettingsError, match=next(iter(wrong)).replace("fmt", "format")):
         make_sample(**arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_products_have_companions(crm: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """Most products are bought with one other, of a kind that goes with theirs, far more often
+    than by chance; and no more than a few are with one of another kind."""
+    con.execute(
+        "create or replace table bought as select distinct order_no, sku, "
+        "(substr(sku, 2)::int - 1001) % 8 as kind from "
+        f"{rows(crm, 'online/order_lines.csv')}"
+    )
+    companions = con.execute(
+        "with often as (select sku, count(*) as n from bought group by all), "
+        "orders as (select count(distinct order_no) as n from bought), "
+        "pair as (select a.sku as one, b.sku as other, any_value(a.kind) as kind, "
+        "any_value(b.kind) as other_kind, count(*) as together "
+        "from bought a join bought b on a.order_no = b.order_no and a.sku <> b.sku group by all) "
+        "select one, kind, other_kind, together * orders.n / (a.n * b.n) as lift from pair, orders "
+        "join often a on a.sku = one join often b on b.sku = other where together >= 10 "
+        "qualify row_number() over (partition by one order by lift desc, other) = 1"
+    ).fetchall()
+    fits = yaml.safe_load(WORDS.read_text("utf-8"))["goods"]
+    kinds = [kind["category"] for kind in fits]
+    strong = [row for row in companions if row[3] >= 3]
+    assert len(strong) >= 30
+    strange = [
+        row for row in strong
+        if kinds[row[2]] not in fits[row[1]]["goes_with"]
+        and kinds[row[1]] not in fits[row[2]]["goes_with"]
+    ]  # fmt: skip
+    assert len(strange) <= 3

@@ -28,7 +28,10 @@ def load_words(con: duckdb.DuckDBPyConnection, lang: str) -> None:
     acts = [act for act in data["activity"] for _ in range(act["of_256"])]
     for key in ("kind", "channel", "product", "dwell"):
         set_variable(con, f"act_{key}", [act[key] for act in acts])
-    set_variable(con, "goods", len(data["goods"]))
+    kinds = [kind["category"] for kind in data["goods"]]
+    pairs = [kinds.index(name) for kind in data["goods"] for name in kind["goes_with"]]
+    set_variable(con, "goods", len(kinds))
+    set_variable(con, "goes_with", pairs)
     con.execute(
         "create or replace table topic as select unnest(t, recursive := true) from unnest(?) x(t)",
         [data["topics"]],

@@ -28,8 +28,22 @@ create or replace macro customer_no(c) as 'C' || (1000000 + c);
 create or replace macro staff_no(i) as 'S' || (1001 + i);
 create or replace macro product_no(p) as 'P' || (1001 + p);
 
-create or replace macro product_at(h, j) as
+create or replace macro popular(h, j) as
     floor(getvariable('products') * pow(u(h, j), 1.6))::int;
+-- A product of the kind that goes with p's; never p itself, because it is of another round.
+create or replace macro companion(p, second) as (
+    (p // getvariable('goods') + 1 + (
+        rnd(p * 2 + second, 'companion')
+        % (getvariable('products') // getvariable('goods') - 1)::ubigint
+    )::int) % (getvariable('products') // getvariable('goods')) * getvariable('goods')
+    + getvariable('goes_with')[1 + p % getvariable('goods') * 2 + second]
+)::int;
+-- Line j of an order. Half of the further lines go with the first: three of four of those are its
+-- one companion, the others its second. The lowest bits decide; they hardly move `popular`.
+create or replace macro product_at(h, j) as
+    case when j > 0 and ((h >> (16 * j)) & 1) = 0
+        then companion(popular(h, 0), (((h >> (16 * j + 1)) & 3) = 0)::int)
+        else popular(h, j) end;
 create or replace macro price_cents(p) as
     (round(pow(10, 1.1 + 1.9 * ((p * 0.6180339887) % 1))) * 100 - 10)::bigint;
 create or replace macro quantity_at(h, j, is_company) as

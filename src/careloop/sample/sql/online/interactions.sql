@@ -13,7 +13,7 @@ select
     row_id('I', c, k) as interaction_id, customer_no(c) as customer_no,
     utc(greatest(slot.d * 86400 + clock(h), reg)) as occurred_at,
     pick(getvariable('act_channel'), i) as channel, pick(getvariable('act_kind'), i) as kind,
-    case when pick(getvariable('act_product'), i) then product_no(product_at(h, 3)) end as product_id,
+    case when pick(getvariable('act_product'), i) then product_no(popular(h, 3)) end as product_id,
     nullif(pick(getvariable('act_dwell'), i) * (1 + ((h >> 32) & 127)::int) // 32, 0) as dwell_seconds
 -- the first is the log-in of the registration
 from (select *, case when k = 0 then 0 else (h >> 40) & 255 end as i from happened)
