@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,34 +20,35 @@ from careloop.customer_page.words import words
 from careloop.errors import CareloopError, SettingsError
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
-from careloop.settings import Settings
+from careloop.settings import PROJECT_ROOT, Settings
 from conftest import DAYS, Company
 
 LOCALES = ("en", "zh-CN")
-# Rows of tables that the sample leaves empty for somebody, or that other models write.
+# Rows of what the sample may leave empty for somebody, so that every section has something to show.
 ROWS = {
     "fct_customer_next_products": "1 as rank, 'P1001' as product_id, 'P1002' as "
-    "because_of_product_id, 0.2::double as confidence, 2.0::double as lift, "
-    "'12 % of those who bought it' as reason_en, '购买过的客户中有 12%' as reason_zh",
+    "because_of_product_id, 0.2 as confidence, 2.0 as lift, '12 % of those who bought it' as "
+    "reason_en, '购买过的客户中有 12%' as reason_zh",
     "fct_replacements_due": "'P1001' as product_id, 30 as replacement_days, "
     "date '2026-10-05' as last_bought_on, date '2026-11-04' as due_on, 3 as days_until, "
     "'due' as state",
-    "fct_customer_health": "'satisfaction' as component, 'last_satisfaction' as measure, "
-    "0.8::double as value, 80.0::double as score, 0.2::double as weight, 16.0::double as "
-    "contribution",
-    "fct_customer_alerts": "'silence' as signal, date '2026-10-30' as onset_on, 61 as observed, "
-    "10 as expected_low, 40 as expected_high, 0.01::double as likelihood",
-    "fct_customer_tags": "'favourite_category' as tag, 'tea' as value, '7 lines' as evidence, "
-    "date '2026-10-30' as evidence_on",
-    "fct_customer_channels": "'app' as channel, 0.4::double as share",
-    "fct_customer_tiers": "'gold' as tier, date '2026-01-01' as tier_since, 'spend' as reason",
-    "fct_points": "'e1' as entry_id, timestamp '2026-10-30 01:00:00' as entered_at, "
-    "date '2026-10-30' as entered_on, 'purchase' as reason, 12 as points",
+    "fct_customer_alerts": "unnest(['open', 'closed']) as alert_key, 'rhythm_broken' as signal, "
+    "'Unusually long' as signal_title_en, '异常长时间' as signal_title_zh, date '2026-10-30' as "
+    "onset_on, date '2026-10-30' as last_seen_on, if(alert_key = 'open', null, date '2026-10-31') "
+    "as closed_on, if(alert_key = 'open', null, 'cleared') as close_reason, alert_key = 'open' as "
+    "is_open, 61 as observed, 10.5 as expected_low, 40 as expected_high, 0.0123 as likelihood, "
+    "9 as points, 'no orders for 61 days; 10.5 to 40 expected after 9 intervals in 200 days; "
+    "likelihood 1.23 %' as evidence, timestamp '2026-10-29 16:00:00' as as_of",
     "fct_tickets": "'T1' as ticket_id, timestamp '2026-10-30 01:00:00' as opened_at, "
-    "date '2026-10-30' as opened_on, 'complaint' as kind, true as is_open",
+    "date '2026-10-30' as opened_on, 'complaint' as kind, 'S9' as owner_id, true as is_open",
     "fct_follow_ups": "'F1' as follow_up_id, timestamp '2026-11-30 01:00:00' as planned_at, "
     "date '2026-11-30' as planned_on, 'planned' as state, 'call' as method, 0 as days_late",
 }
+ALERTED = (
+    "churn_level = 'medium', churn_level_since = date '2026-10-30', churn_points = 9, "
+    "open_alerts = 1, churn_action = 'win_back_plan', churn_owner = 'service', "
+    "churn_offer = 'exclusive', points_expiring = 12, points_next_expiry_on = date '2026-11-20'"
+)
 
 
 def run(settings: Settings, *arguments: str) -> str:
@@ -59,40 +61,40 @@ def run(settings: Settings, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def customer(company: Company) -> str:
-    """Somebody of whom contact details are known, with follow-ups done."""
+    """Somebody of whom there is much to tell."""
+    there = " ".join(
+        f"and customer_id in (select customer_id from {table})"
+        for table in ("fct_orders", "fct_points", "fct_customer_channels", "fct_customer_tiers")
+    )
     return company.one(
-        "select customer_id from fct_follow_ups where state = 'done' "
-        "and customer_id in (select customer_id from fct_orders) order by customer_id limit 1"
+        f"select customer_id from fct_follow_ups where state = 'done' {there} "
+        "order by customer_id limit 1"
     )
 
 
 @pytest.fixture(scope="module")
 def full(company: Company, customer: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A home whose published version has a row of this customer in every table of the page."""
+    """A home whose published version has a row of this customer in every section."""
     home = tmp_path_factory.mktemp("full")
     (home / "published").mkdir()
     version = home / "published" / "marts-full.duckdb"
     shutil.copy((company.settings.published / "marts.duckdb").resolve(), version)
     (home / "published" / "marts.duckdb").symlink_to(version.name)
     with duckdb.connect(str(version)) as con:
-        there = {t for (t,) in con.execute("select table_name from duckdb_tables()").fetchall()}
         for table, row in ROWS.items():
-            select = f"select '{customer}' as customer_id, {row}"
-            verb = f"insert into {table} by name" if table in there else f"create table {table} as"
-            con.execute(f"{verb} {select}")
-        if "fct_referral_rewards" not in there:
-            con.execute("create table fct_referral_rewards (referrer_id varchar, referred_id "
-                        "varchar, nth integer, converted_on date)")  # fmt: skip
+            con.execute(f"delete from {table} where customer_id = '{customer}'")
+            con.execute(f"insert into {table} by name select '{customer}' as customer_id, {row}")
         con.execute(
-            "insert into fct_referral_rewards by name select "
-            f"'{customer}' as referrer_id, 'C2' as referred_id, 1 as nth, date '2026-10-01' as "
-            "converted_on"
-            + (", 'R1' as referral_id, now()::timestamp as converted_at"
-               if "fct_referral_rewards" in there else "")
-        )  # fmt: skip
-        if not con.execute("select 1 from duckdb_columns() where table_name = 'dim_customers' "
-                           "and column_name = 'health'").fetchall():  # fmt: skip
-            con.execute("alter table dim_customers add column health double default 71")
+            "insert into fct_follow_ups by name select 'F0' as follow_up_id, "
+            f"'{customer}' as customer_id, timestamp '2026-10-01 02:00:00' as done_at, "
+            "'call' as method, 'done' as state, 0 as days_late"
+        )
+        con.execute(
+            "insert into fct_referral_rewards by name select 'R1' as referral_id, "
+            f"'{customer}' as referrer_id, 'C2' as referred_id, 1 as nth, "
+            "timestamp '2026-10-01' as converted_at, date '2026-10-01' as converted_on"
+        )
+        con.execute(f"update dim_customers set {ALERTED} where customer_id = '{customer}'")
     return Settings(home=home)
 
 
@@ -116,6 +118,10 @@ def test_every_field_has_a_name_in_both_languages(full: Settings, customer: str)
     page = read_page(full, customer)
     missing = {c for f in page.sections for c in f.columns if c not in known}
     assert not missing
+    guide = (PROJECT_ROOT / "docs" / "customer-page.md").read_text("utf-8")
+    described = {found.section.id: f"| `{found.section.id}` |" in guide for found in page.sections}
+    assert all(described.values()), described
+    assert not [c for f in page.sections for c in f.columns if f"`{c}`" not in guide]
     for group in ("page", "fields", "units", "values"):
         for name, entry in words()[group].items():
             assert entry["en"], (group, name)
@@ -142,6 +148,100 @@ def test_times_are_local_and_shares_per_cent(company: Company, customer: str) ->
     assert say.field("orders_long") == "orders in 365 days"
 
 
+def test_no_english_is_left_in_chinese_reasons(company: Company, customer: str) -> None:
+    """Every reason and piece of evidence there is, of everybody."""
+    say = words_of(read_page(company.settings, customer), "zh")
+    columns = {
+        "dim_customers": ("segment_reason", "stage_reason", "activity_reason", "value_note",
+                          "preferred_channel_reason"),
+        "fct_customer_tiers": ("reason",),
+        "fct_customer_tags": ("evidence",),
+        "fct_customer_alerts": ("evidence",),
+        "fct_customer_health": ("measure",),
+        "fct_customer_changes": ("reason",),
+    }  # fmt: skip
+    texts = {
+        text
+        for table, names in columns.items()
+        for name in names
+        for (text,) in company.rows(
+            f"select distinct {name} from {table} where {name} is not null"
+            # the page names the alerts of a level by their Chinese titles instead
+            + (" and dimension <> 'churn_level'" if table == "fct_customer_changes" else "")
+        )
+    }
+    assert len(texts) > 500
+    left = {say.text(text) for text in texts if re.search("[a-z]{2,}", say.text(text))}
+    assert not left
+    assert say.text("orders_long ≥ 3 (5); is_member is false") == "近 365 天订单 ≥ 3 (5)；会员 为否"
+    english = words_of(read_page(company.settings, customer), "en")
+    assert english.text("orders_long ≥ 3 (5)") == "orders in 365 days ≥ 3 (5)"
+    assert not [text for text in texts if re.search("[a-z]_[a-z]", english.text(text))]
+
+
+def test_what_to_do_says_who_and_until_when(full: Settings, customer: str) -> None:
+    found = next(
+        f for f in read_page(full, customer, None, "en").sections if f.section.id == "to_do"
+    )
+    rows = [
+        (row["what"], row["item"], str(row["due_on"]), row["due_in_days"], row["owner"])
+        for row in found.rows
+        if row["what"] != "tier_ends"
+    ]
+    product = found.rows[-1]["item"]
+    assert rows == [
+        ("alert_action", "win_back_plan", "2026-11-01", 0, "service"),
+        ("open_ticket", "complaint", "None", None, "S9"),
+        ("follow_up", "call", "2026-11-30", 29, None),
+        ("replace", product, "2026-11-04", 3, None),
+        ("points_expire", None, "2026-11-20", 19, None),
+        ("recommend", product, "None", None, None),
+    ]
+    text = run(full, "customer", customer, "--locale", "zh-CN")
+    assert re.search(
+        r"处理预警 +挽回方案 +2026-11-01 +今天 +客服 +专属优惠", re.sub(r" {2,}", "  ", text)
+    )
+    assert re.search(r"积分到期 +12 分 +2026-11-20 +19 天后", text)
+
+
+@pytest.mark.parametrize(
+    ("within", "due"),
+    [
+        # The 30th is a Friday.
+        ("1 wd", "2026-11-02"), ("3 wd", "2026-11-04"), ("1 mo", "2026-11-30"),
+        ("1 y", "2027-10-30"), ("24 h", "2026-10-31"), ("1 h", "2026-10-30"),
+    ],
+)  # fmt: skip
+def test_time_to_act_may_be_working_days_or_months(
+    full: Settings, customer: str, tmp_path: Path, within: str, due: str
+) -> None:
+    amount, unit = within.split()
+    (tmp_path / "published").mkdir()
+    version = tmp_path / "published" / "marts.duckdb"
+    shutil.copy((full.published / "marts.duckdb").resolve(), version)
+    with duckdb.connect(str(version)) as con:
+        con.execute(
+            "update program.alert_levels set act_within_amount = ?, act_within_unit = ?, "
+            "act_within_seconds = ?",
+            [int(amount), unit, 3600 * int(amount) if unit == "h" else None],
+        )
+    page = read_page(Settings(home=tmp_path), customer)
+    found = next(f for f in page.sections if f.section.id == "to_do")
+    assert str(found.rows[0]["due_on"]) == due
+
+
+def test_the_first_screen_answers_the_questions(full: Settings, customer: str) -> None:
+    text = run(full, "customer", customer, "--locale", "en")
+    places = [text.index(f"\n{title}\n") for title in (
+        "Who this is", "What they are worth", "How they are doing", "What is wrong", "What to do",
+        "Why there")]  # fmt: skip
+    assert places == sorted(places)
+    assert text[: places[-1]].count("\n") <= 62
+    assert re.search(r"Satisfaction +[█░]{10} +\d+", text)
+    assert re.search(r"61 +10\.5 – 40 +1\.23 % +9 +no orders for 61", text)
+    assert "10.5 to 40" not in text[: places[-1]]
+
+
 def contacts(company: Company) -> list[dict[str, str]]:
     entity = entities()["contacts"]
     with duckdb.connect() as con:
@@ -166,6 +266,11 @@ def test_json_is_valid_and_has_no_personal_data(company: Company) -> None:
         data = json.loads(text)
         assert data["customer_id"] == customer_id
         assert {"profile", "standing", "history", "value"} <= set(data["sections"])
+        profile = data["sections"]["profile"]
+        title = company.one(
+            f"select segment_title_zh from dim_customers where customer_id = '{customer_id}'"
+        )
+        assert profile["titles"]["segment"] == {profile["rows"]["segment"]: title}
         found = [value for value in personal if value in text]
         assert not found
     assert not log_file(company.settings).exists()

@@ -34,6 +34,8 @@ class Section(BaseModel):
     needs: list[str] = []
     sql: str | None = None
     titles: dict[str, list[str]] = {}
+    like: dict[str, str] = {}
+    hide: list[str] = []
     most: int = 1
 
     @property
@@ -49,6 +51,11 @@ class Found:
     columns: list[str]
     rows: list[Row]
     more: int = 0
+
+    @property
+    def shown(self) -> list[str]:
+        """Columns for a terminal; JSON has all of them."""
+        return [column for column in self.columns if column not in self.section.hide]
 
 
 @dataclass
