@@ -142,7 +142,10 @@ def test_times_are_local_and_shares_per_cent(company: Company, customer: str) ->
     local = company.one(f"select strftime(timestamp '{at}' + interval 8 hour, '%Y-%m-%d %H:%M')")
     assert say.value("ordered_at", at, {}) == local
     assert say.value("spend_rank", 0.973, {}) == "97 %"
-    assert say.value("days_until", 1, {}) == "1 day"
+    assert say.value("tenure_days", 1, {}) == "1 day"
+    assert say.value("due_in_days", -1, {}) == "1 day late"
+    assert say.value("due_in_days", 12, {}) == "in 12 days"
+    assert say.value("likelihood", 0.00002, {}) == "< 0.01 %"
     assert say.value("is_open", True, {}) == "yes"
     assert say.value("segment", "core", {"core": {"en": "Core", "zh": "核心"}}) == "Core"
     assert say.field("orders_long") == "orders in 365 days"
