@@ -12,8 +12,7 @@ Results = dict[int, dict[str, Figures]]
 
 ROWS = {
     "read": "(a) reading the needed bytes",
-    "script": "(b) customer table by one SQL script",
-    "script and orders": "    … and fct_orders, as dbt does",
+    "script": "(b) the same tables by SQL by hand",
     "polars": "(c) customer table in polars",
     "pandas": "    customer table in pandas",
     "ingest": "(d) ingest, first load",
@@ -23,20 +22,26 @@ ROWS = {
     "dbt": "    dbt",
     "marts gate": "    marts gate",
     "publish": "    publish",
+    "refresh": "    from prepare to publish",
     "again": "all steps in one process, nothing new",
     "command": "careloop run, nothing new",
     "flow": "the same flow under Prefect",
     "overhead": "    of it orchestration and start-up",
 }
-PEAK_LIMIT_MB = 4096
+REFRESH = ("prepare", "raw gate", "dbt", "marts gate", "publish")
+BY_HAND = ("read", "script", "polars", "pandas")
+PEAK_LIMIT_MB = 6144
 
 
 def derive(steps: dict[str, Figures]) -> None:
     """Add the figures that follow from measured ones."""
-    script = steps.get("script")
-    if script and script.seconds is not None:
-        both = script.seconds + script.details["fct_orders"]
-        steps["script and orders"] = Figures(round(both, 3), peak_mb=script.peak_mb)
+    parts = [steps[name] for name in REFRESH if name in steps]
+    if len(parts) == len(REFRESH):
+        steps["refresh"] = Figures(
+            round(sum(part.seconds or 0 for part in parts), 3),
+            round(sum(part.cpu or 0 for part in parts), 3),
+            max(part.peak_mb or 0 for part in parts),
+        )
     if "flow" in steps:
         steps["overhead"] = Figures(steps["flow"].details["overhead"])
 
@@ -63,8 +68,7 @@ def goals(steps: dict[str, Figures]) -> Iterable[tuple[str, str, str, bool]]:
         return sum(values) if complete else None
 
     for title, names, base, limit in (
-        ("dbt", ("dbt",), "script", 1.3),
-        ("dbt, against the script with fct_orders", ("dbt",), "script and orders", 1.3),
+        ("whole refresh", ("refresh",), "script", 2.5),
         ("both gates", ("raw gate", "marts gate"), "script", 0.5),
         ("publish", ("publish",), "script", 0.3),
         ("one more day", ("delta",), "ingest", 0.05),
@@ -74,11 +78,15 @@ def goals(steps: dict[str, Figures]) -> Iterable[tuple[str, str, str, bool]]:
             against = "first load" if base == "ingest" else "(b)"
             ratio = part / whole
             yield title, f"≤ {limit:g} × {against}", f"{ratio:.2f}", ratio <= limit
-    peaks = {n: f.peak_mb for n, f in steps.items() if f.peak_mb and n not in ("pandas", "polars")}
+    cpu = [steps[name].cpu for name in ("refresh", "script") if name in steps]
+    if len(cpu) == 2 and all(cpu):
+        ratio = cpu[0] / cpu[1]
+        yield "whole refresh, CPU seconds", "≤ 2.5 × (b)", f"{ratio:.2f}", ratio <= 2.5
+    peaks = {n: f.peak_mb for n, f in steps.items() if f.peak_mb and n not in BY_HAND}
     if peaks:
         most = max(peaks, key=lambda name: peaks[name])
         reached = f"{peaks[most] / 1024:.1f} GB ({most})"
-        yield "memory of every step", "≤ 4 GB", reached, peaks[most] <= PEAK_LIMIT_MB
+        yield "memory of every step", "≤ 6 GB", reached, peaks[most] <= PEAK_LIMIT_MB
     overhead = seconds("overhead")
     if overhead is not None:
         yield "orchestration and start-up", "≤ 15 s", f"{overhead:.1f} s", overhead <= 15

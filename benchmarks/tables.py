@@ -1,4 +1,4 @@
-"""What careloop is measured against: reading the bytes, and the customer table without it."""
+"""What careloop is measured against: reading the bytes, and the same tables without it."""
 
 import importlib
 from pathlib import Path
@@ -10,8 +10,7 @@ from benchmarks.company import AS_OF_UTC, Company
 from benchmarks.measure import Timer
 from careloop.warehouse import cores
 
-HERE = Path(__file__).parent
-# The columns of the lake that the customer table needs.
+# The columns of the lake that the customer table of polars and pandas needs.
 NEEDED = {
     "customers": "customer_id, customer_type, region, industry, sex, locale, source_channel, "
     "service_package, account_manager_id, is_strategic, registered_at, cooperation_start_on, "
@@ -36,7 +35,9 @@ def read(company: Company) -> dict[str, Any]:
 
 
 def script(company: Company) -> dict[str, Any]:
-    """The customer table by one SQL script; then, timed apart, fct_orders."""
+    """Every mart of ``same.MARTS`` by hand: SQL files in order on one connection."""
+    from benchmarks.script import write_marts
+
     file = company.root / "script.duckdb"
     file.unlink(missing_ok=True)
     con = _connect(company, file)
@@ -44,17 +45,10 @@ def script(company: Company) -> dict[str, Any]:
     con.execute(f"set variable as_of = timestamp '{AS_OF_UTC}'")
     con.execute("set preserve_insertion_order = false")
     with Timer() as timer:
-        con.execute((HERE / "customers.sql").read_text("utf-8"))
-        con.execute("checkpoint")
-    with Timer() as orders:
-        con.execute((HERE / "orders.sql").read_text("utf-8"))
+        parts = write_marts(con)
         con.execute("checkpoint")
     con.close()
-    return {
-        "seconds": timer.seconds,
-        "cpu": timer.cpu,
-        "details": {"fct_orders": orders.seconds, "fct_orders_cpu": orders.cpu},
-    }
+    return {"seconds": timer.seconds, "cpu": timer.cpu, "details": parts}
 
 
 def frames(company: Company, library: str) -> dict[str, Any]:

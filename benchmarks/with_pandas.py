@@ -1,4 +1,4 @@
-"""The customer table of ``customers.sql`` in pandas; without the reason texts and titles."""
+"""The foundation of the customer table (measures, RFM, segment, stage) in pandas."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
