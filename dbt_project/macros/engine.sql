@@ -16,6 +16,11 @@
     ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000)
 {%- endmacro %}
 
+{#- The same as a decimal, whose sums and averages do not depend on the order of the rows. -#}
+{% macro exact_seconds_between(earlier, later) -%}
+    cast({{ seconds_between(earlier, later) }} as decimal(18, 6))
+{%- endmacro %}
+
 {#- A JSON text with one key per column; unknown values are null. -#}
 {% macro json_of(columns) -%}
     {{- return(adapter.dispatch("json_of", "careloop")(columns)) -}}

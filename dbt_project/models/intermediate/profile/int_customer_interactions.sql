@@ -40,7 +40,10 @@ counted as (
             and occurred_at >= {{ window_start("medium") }}
         )
             as engagements_medium,
-        coalesce(sum(dwell_seconds) filter (where occurred_at >= {{ window_start("short") }}), 0)
+        -- Fractions add up to the same in any order only when rounded.
+        coalesce(round(
+            sum(dwell_seconds) filter (where occurred_at >= {{ window_start("short") }}), 3
+        ), 0)
             as dwell_seconds_short,
         {%- for name, kinds in [
             ("login", "'login'"), ("visit", setting_list("profile.visit_kinds"))

@@ -9,7 +9,8 @@ asked as (
         customer_id,
         count(*) as surveys_asked_long,
         count(answered_at) as surveys_answered_long,
-        round(avg({{ seconds_between("asked_at", "answered_at") }} / 3600.0), 4) as answer_hours
+        round(avg({{ exact_seconds_between("asked_at", "answered_at") }}) / 3600, 4)
+            as answer_hours
     from surveys
     where customer_id is not null and asked_at >= {{ window_start("long") }}
     group by customer_id

@@ -14,13 +14,13 @@ final as (
         {%- endfor %}
         count(*) filter (where resolved_at is not null and opened_at >= {{ window_start("long") }})
             as tickets_resolved_long,
-        round(avg({{ seconds_between("opened_at", "first_response_at") }} / 3600.0) filter (
+        round(avg({{ exact_seconds_between("opened_at", "first_response_at") }}) filter (
             where opened_at >= {{ window_start("long") }}
-        ), 4)
+        ) / 3600, 4)
             as first_response_hours,
-        round(avg({{ seconds_between("opened_at", "resolved_at") }} / 3600.0) filter (
+        round(avg({{ exact_seconds_between("opened_at", "resolved_at") }}) filter (
             where opened_at >= {{ window_start("long") }}
-        ), 4)
+        ) / 3600, 4)
             as resolution_hours,
         count(*) filter (where is_open) as open_tickets,
         min(opened_at) as first_ticket_at,
