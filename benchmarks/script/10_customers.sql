@@ -555,7 +555,7 @@ join health using (customer_id)
 join fct_customer_tiers using (customer_id)
 left join churn using (customer_id)
 left join value_by_customer as v using (customer_id)
-left join points_by_customer using (customer_id)
+left join point_balances using (customer_id)
 cross join model;
 
 create table fct_customer_changes as

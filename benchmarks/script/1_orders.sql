@@ -38,45 +38,41 @@ from read_parquet(getvariable('lake') || '/orders/*/rows.parquet')
 left join rates using (currency)
 where ordered_at <= getvariable('as_of');
 
-create temp table orders_by_day as
-select
-    customer_id,
-    ordered_on,
-    count(*) as orders_placed,
-    count(*) filter (where is_counted) as orders,
-    sum(amount_program) filter (where is_counted) as spend,
-    min(ordered_at) filter (where is_counted) as first_order_at,
-    max(ordered_at) filter (where is_counted) as last_order_at,
-    count(*) filter (where is_counted and discount_amount > 0) as orders_discounted,
-    count(is_late) as deliveries_due,
-    count(*) filter (where is_late) as deliveries_late
-from orders
-group by customer_id, ordered_on;
-
--- The windows begin at midnight, so that days are fine enough for them.
+-- The days and worths of the orders go along as lists: cheaper than grouping by day as well.
 create temp table orders_by_customer as
+with counted as (
+    select
+        customer_id,
+        count(*) as orders_placed,
+        (count(*) filter (where is_counted))::integer as orders_total,
+        (count(*) filter (where is_counted and ordered_at >= getvariable('short')))::integer as orders_short,
+        (count(*) filter (where is_counted and ordered_at >= getvariable('medium')))::integer as orders_medium,
+        (count(*) filter (where is_counted and ordered_at >= getvariable('long')))::integer as orders_long,
+        coalesce(sum(amount_program) filter (where is_counted), 0) as spend_total,
+        coalesce(sum(amount_program) filter (where is_counted and ordered_at >= getvariable('short')), 0)
+            as spend_short,
+        coalesce(sum(amount_program) filter (where is_counted and ordered_at >= getvariable('medium')), 0)
+            as spend_medium,
+        coalesce(sum(amount_program) filter (where is_counted and ordered_at >= getvariable('long')), 0)
+            as spend_long,
+        min(ordered_at) filter (where is_counted) as first_order_at,
+        max(ordered_at) filter (where is_counted) as last_order_at,
+        count(*) filter (where is_counted and discount_amount > 0) as orders_discounted,
+        count(is_late) as deliveries_due,
+        count(*) filter (where is_late) as deliveries_late,
+        list(ordered_on) filter (where is_counted) as order_days,
+        list(amount_program) filter (where is_counted) as worths
+    from orders
+    group by customer_id
+)
 select
-    customer_id,
-    sum(orders_placed) as orders_placed,
-    sum(orders)::integer as orders_total,
-    coalesce(sum(orders) filter (where ordered_on >= getvariable('today') - 30), 0)::integer as orders_short,
-    coalesce(sum(orders) filter (where ordered_on >= getvariable('today') - 90), 0)::integer as orders_medium,
-    coalesce(sum(orders) filter (where ordered_on >= getvariable('today') - 365), 0)::integer as orders_long,
-    coalesce(sum(spend), 0) as spend_total,
-    coalesce(sum(spend) filter (where ordered_on >= getvariable('today') - 30), 0) as spend_short,
-    coalesce(sum(spend) filter (where ordered_on >= getvariable('today') - 90), 0) as spend_medium,
-    coalesce(sum(spend) filter (where ordered_on >= getvariable('today') - 365), 0) as spend_long,
-    min(first_order_at) as first_order_at,
-    max(last_order_at) as last_order_at,
-    local_date(min(first_order_at)) as first_order_on,
-    local_date(max(last_order_at)) as last_order_on,
-    count(*) filter (where orders > 0) - 1 as repeats,
-    arg_min(coalesce(spend, 0), ordered_on) filter (where orders > 0) as first_spend,
-    sum(orders_discounted) as orders_discounted,
-    sum(deliveries_due) as deliveries_due,
-    sum(deliveries_late) as deliveries_late
-from orders_by_day
-group by customer_id;
+    * exclude (worths),
+    local_date(first_order_at) as first_order_on,
+    local_date(last_order_at) as last_order_on,
+    coalesce(list_sum(
+        list_filter(worths, lambda worth, i: order_days[i] = local_date(first_order_at))
+    ), 0) as first_spend
+from counted;
 
 create table fct_orders as
 select

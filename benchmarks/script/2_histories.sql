@@ -8,31 +8,29 @@ set variable calibrated_until = (
 );
 
 create temp table histories as
-with calibration as (
+with calibrated as (
     select
-        customer_id,
-        (count(*) - 1)::integer as calibration_repeats,
-        max(ordered_on) as last_on
-    from orders_by_day
-    where orders > 0 and ordered_on <= getvariable('calibrated_until')
-    group by customer_id
+        *,
+        list_unique(order_days)::integer - 1 as repeats,
+        list_filter(order_days, lambda day: day <= getvariable('calibrated_until')) as earlier,
+        if(len(earlier) > 0, list_unique(earlier)::integer - 1, null) as calibration_repeats
+    from orders_by_customer
+    where customer_id is not null and orders_total > 0
 )
 select
     customer_id,
-    repeats::integer as repeats,
+    repeats,
     last_order_on - first_order_on as recency_days,
     greatest(getvariable('today') - 1, last_order_on) - first_order_on as age_days,
     spend_total,
     spend_long,
     (spend_total - first_spend)::double / nullif(repeats, 0) as mean_repeat_spend,
     calibration_repeats,
-    last_on - first_order_on as calibration_recency_days,
+    list_max(earlier) - first_order_on as calibration_recency_days,
     if(calibration_repeats is null, null, getvariable('calibrated_until') - first_order_on)
         as calibration_age_days,
-    (repeats - calibration_repeats)::integer as holdout_orders
-from orders_by_customer
-left join calibration using (customer_id)
-where customer_id is not null and orders_total > 0;
+    repeats - calibration_repeats as holdout_orders
+from calibrated;
 
 create temp table regularity as
 with sampled as (
@@ -42,13 +40,14 @@ with sampled as (
     order by md5(customer_id), customer_id
     limit 2000
 ),
-intervals as (
-    select
-        customer_id,
-        ordered_on - lag(ordered_on) over (partition by customer_id order by ordered_on) as days
-    from orders_by_day
+days as (
+    select customer_id, unnest(list_distinct(order_days)) as day
+    from orders_by_customer
     semi join sampled using (customer_id)
-    where orders > 0
+),
+intervals as (
+    select customer_id, day - lag(day) over (partition by customer_id order by day) as days
+    from days
 ),
 variations as (
     select
@@ -62,4 +61,4 @@ select
     count(*)::integer as sampled_customers,
     round(median(variation), 7) as interval_variation
 from variations;
-drop table orders_by_day;
+alter table orders_by_customer drop column order_days;

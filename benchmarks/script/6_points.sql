@@ -14,25 +14,47 @@ select
 from read_parquet(getvariable('lake') || '/points/*/rows.parquet') as p
 where "at" <= getvariable('as_of');
 
+create temp table points_by_customer as
+select
+    customer_id,
+    sum(points) as balance,
+    coalesce(-sum(points) filter (where points < 0), 0) as gone,
+    coalesce(-sum(points) filter (where points < 0 and reason = 'expire'), 0) as written_off,
+    coalesce(sum(points) filter (where ends_on < getvariable('today')), 0) as ended,
+    coalesce(sum(points) filter (where ends_on < getvariable('today') + 60), 0) as ending,
+    min(ends_on) filter (where ends_on >= getvariable('today')) as next_end
+from (
+    select
+        *,
+        if(points > 0 and expires_on is not null, greatest(expires_on, entered_on), null) as ends_on
+    from fct_points
+)
+group by customer_id;
+
 -- First expiring, first used. By each day those of the points ended by then are lost that exceed
 -- what was used before; lost stays lost, but never more than the lowest balance from then on.
+-- Nobody can lose more than has ended, so that only those need a look of whom the ledger has not
+-- written off as much.
 create temp table expiries as
-with lots as (
-    select customer_id, greatest(expires_on, entered_on) + 1 as day, sum(points) as points
+with owners as (
+    select customer_id, written_off
+    from points_by_customer
+    where ended > written_off
+),
+entries as (
+    select fct_points.*
     from fct_points
+    semi join owners using (customer_id)
+),
+lots as (
+    select customer_id, greatest(expires_on, entered_on) + 1 as day, sum(points) as points
+    from entries
     where points > 0 and expires_on is not null and greatest(expires_on, entered_on) < getvariable('today')
     group by customer_id, day
 ),
-owners as (
-    select customer_id, coalesce(-sum(points) filter (where reason = 'expire'), 0) as written_off
-    from fct_points
-    semi join lots using (customer_id)
-    group by customer_id
-),
 moved as (
     select customer_id, entered_on, points
-    from fct_points
-    semi join lots using (customer_id)
+    from entries
     where points > 0 or reason <> 'expire'
 ),
 events as (
@@ -78,22 +100,22 @@ select
     null, 'expiry', null, null
 from expiries;
 
-create temp table points_by_customer as
-with summed as (
+create temp table point_balances as
+with expired as (
+    select customer_id, sum(points) as points
+    from expiries
+    group by customer_id
+),
+balances as (
     select
         customer_id,
-        sum(points) as balance,
-        coalesce(-sum(points) filter (where points < 0), 0) as gone,
-        coalesce(sum(points) filter (where ends_on < getvariable('today')), 0) as ended,
-        coalesce(sum(points) filter (where ends_on < getvariable('today') + 60), 0) as ending,
-        min(ends_on) filter (where ends_on >= getvariable('today')) as next_end
-    from (
-        select
-            *,
-            if(points > 0 and expires_on is not null, greatest(expires_on, entered_on), null) as ends_on
-        from fct_points
-    )
-    group by customer_id
+        balance - coalesce(points, 0) as balance,
+        gone + coalesce(points, 0) as gone,
+        ended,
+        ending,
+        next_end
+    from points_by_customer
+    left join expired using (customer_id)
 ),
 -- Points used beyond those already expired come off those that expire next.
 open_lots as (
@@ -102,14 +124,14 @@ open_lots as (
         greatest(expires_on, entered_on) as ends_on,
         sum(sum(points)) over (partition by customer_id order by ends_on) as points
     from fct_points
-    semi join (from summed where gone > ended) using (customer_id)
+    semi join (from balances where gone > ended) using (customer_id)
     where points > 0 and expires_on is not null and greatest(expires_on, entered_on) >= getvariable('today')
     group by customer_id, greatest(expires_on, entered_on)
 ),
 next_ends as (
     select customer_id, min(ends_on) as next_end
     from open_lots
-    join summed using (customer_id)
+    join balances using (customer_id)
     where ended + points > gone
     group by customer_id
 )
@@ -117,8 +139,8 @@ select
     customer_id,
     balance::bigint as balance,
     greatest(ending - gone, 0)::bigint as expiring,
-    if(gone > ended, n.next_end, s.next_end) as next_expiry_on
-from summed as s
+    if(gone > ended, n.next_end, b.next_end) as next_expiry_on
+from balances as b
 left join next_ends as n using (customer_id);
 
 -- retail_care pays nothing for referrals.
