@@ -679,7 +679,8 @@ def test_unit_tests_reach_every_segment_stage_and_activity_level(pack: str) -> N
 
 
 def test_a_change_is_found_once_with_its_measures(built: Company, tomorrow: Company) -> None:
-    entries = built.query("from marts.fct_customer_changes")
+    states = "dimension in ('segment', 'stage')"
+    entries = built.query(f"from marts.fct_customer_changes where {states}")
     customers = built.query("from marts.dim_customers")
     assert len(entries) == 2 * len(customers)
     assert all(e["from_value"] is None and e["to_value"] for e in entries)
@@ -691,14 +692,14 @@ def test_a_change_is_found_once_with_its_measures(built: Company, tomorrow: Comp
     expected = {
         (name, dimension): (old.get(dimension), new.get(dimension))
         for name in before.keys() | now.keys()
-        for dimension in ("segment", "stage")
+        for dimension in ("segment", "stage", "tier", "churn_level")
         if (old := before.get(name, {})).get(dimension) != (new := now.get(name, {})).get(dimension)
     }
     assert found == expected
     assert found["c001", "segment"] == (before["c001"]["segment"], None)
     moved = [c for c in changes if c["from_value"] and c["to_value"]]
     assert moved
-    for change in moved:
+    for change in (c for c in moved if c["dimension"] in ("segment", "stage")):
         measures = json.loads(change["measures"])
         assert measures["orders_total"] == now[change["customer_id"]]["orders_total"]
         assert set(measures) <= set(MEASURES)
@@ -804,16 +805,25 @@ def test_missing_setting_is_named(company: Callable[[str], Company], built: Comp
     assert "the program has no setting `rfm.window`" in (failures(result) + str(result.exception))
 
 
+NOT_ANSWERED = {
+    "bought_together",
+    "preferred_channels",
+    "price_sensitive_by_favourite",
+    "replacements_by_product",
+}
+
+
 def test_every_example_question_has_an_answer(tomorrow: Company) -> None:
     files = sorted((DBT_PROJECT / "analyses").glob("*.sql"))
-    assert len(files) >= 8
-    answered = 0
+    unanswered = set()
     with duckdb.connect(str(tomorrow.settings.marts), read_only=True) as con:
         for file in files:
             text = file.read_text("utf-8")
             assert text.startswith("-- "), f"{file.name} does not begin with its question"
-            answered += bool(con.execute(text).fetchall())
-    assert answered >= len(files) - 2
+            if not con.execute(text).fetchall():
+                unanswered.add(file.stem)
+    # The random company has neither order lines nor answers on channels.
+    assert unanswered <= NOT_ANSWERED, unanswered
 
 
 def test_every_column_is_described_and_contracted(built: Company) -> None:

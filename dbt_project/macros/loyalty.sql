@@ -39,12 +39,12 @@
 
 {#- Name of the tier at a place; null below every tier. -#}
 {% macro tier_name(position) -%}
-    case {{ position }}
+    cast(case {{ position }}
         when 0 then null
         {%- for tier in loyalty_tiers() %}
         when {{ tier["position"] }} then {{ text_literal(tier["id"]) }}
         {%- endfor %}
-    end
+    end as {{ dbt.type_string() }})
 {%- endmacro %}
 
 {#- Place of the highest tier whose limit on spend or interactions is reached. -#}
