@@ -1,4 +1,5 @@
--- The company keeps a ledger of points: its entries hold, and what expired in silence is added.
+-- The company keeps a ledger of points: its entries hold, and what expired in silence is added
+-- unless the ledger writes off expired points itself.
 create table fct_points as
 select
     entry_id,
@@ -39,7 +40,7 @@ create temp table expiries as
 with owners as (
     select customer_id, written_off
     from points_by_customer
-    where ended > written_off
+    where ended > written_off and not exists (from fct_points where reason = 'expire')
 ),
 entries as (
     select fct_points.*
