@@ -7,7 +7,11 @@ all_entries as (
 -- A CRM that writes off expired points does so by its own clock: nothing is added to it.
 entries as (
     select * from all_entries
-    where (select count(*) = 0 from all_entries where reason = 'expire')
+    where not exists (
+        select 1
+        from all_entries as written_off
+        where written_off.reason = 'expire'
+    )
 ),
 
 -- Points can be used up to and on the day they expire on; the day after they are gone.
