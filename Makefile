@@ -29,7 +29,7 @@ up: setup ## Start Prefect here: server, worker, schedules, UI
 	$(BIN)/careloop up
 
 test: setup lint ## Run every check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 lint: setup ## Check style and structure: Python, imports, SQL
 	$(BIN)/ruff check --quiet .

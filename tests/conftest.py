@@ -28,7 +28,7 @@ link, stop = Path(sys.argv[1]), Path(sys.argv[2])
 reads = versions = 0
 last = None
 while not stop.exists():
-    time.sleep(0.05)
+    time.sleep(0.2)
     if not link.exists():
         continue
     with duckdb.connect(str(link.resolve()), read_only=True) as con:
@@ -49,6 +49,13 @@ print(reads, versions)
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Leave with pytest's own exit code."""
     ENDING.code = int(exitstatus)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, tests on the shared company share a worker; others go by file."""
+    for item in items:
+        shared = "company" in item.fixturenames and not hasattr(item.module, "company")
+        item.add_marker(pytest.mark.xdist_group("company" if shared else item.module.__name__))
 
 
 @dataclass
