@@ -51,6 +51,7 @@ def pytest_sessionfinish(exitstatus: int) -> None:
     ENDING.code = int(exitstatus)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, tests on the shared company share a worker; others go by file."""
     for item in items:

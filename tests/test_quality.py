@@ -218,6 +218,38 @@ update fct_customer_tags set value = 'ask 138 0013 8000', evidence_on = '2026-08
     where customer_id = 'customer_id7';
 update fct_customer_channels set channel_rank = 2 where customer_id = 'customer_id1';
 update rpt_tag_completeness set filled = 41;
+update dim_customers set churn_risk = 1.5, p_alive = 1.5, predicted_value = -1,
+    value_method = 'guess' where customer_id = 'customer_id8';
+insert into fct_customer_alerts by name select 'a' as alert_key, 'c' as customer_id,
+    's' as signal, true as is_open, 1.5 as likelihood, date '2026-06-02' as onset_on,
+    date '2026-06-01' as last_seen_on, 'cleared' as close_reason,
+    timestamp '2026-08-01' as as_of from range(2);
+insert into fct_customer_health by name select 'c' as customer_id, 'x' as component,
+    101 as score, 101 as contribution, 'mood' as aspect, false as is_known;
+insert into fct_customer_health_history by name select 'c' as customer_id,
+    date '2026-06-01' as recorded_on, 101 as health_score, timestamp '2026-08-01' as as_of
+    from range(2);
+insert into fct_customer_next_products by name
+    select 'c' as customer_id, 'p' as product_id, 1 as rank from range(2);
+insert into fct_customer_tier_changes by name select 'k' as change_key, 0 as change_no,
+    timestamp '2026-08-01' as as_of from range(2);
+insert into fct_customer_tiers by name select 'c' as customer_id, 'gold' as tier,
+    date '2026-06-01' as kept_until, timestamp '2026-06-30' as as_of from range(2);
+insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);
+insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
+    'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);
+insert into fct_points by name select 'n' as entry_id, 'd' as customer_id, 'found' as origin;
+insert into fct_product_associations by name select 'p' as product_id,
+    'p' as associated_product_id, 1.5 as confidence from range(2);
+insert into fct_referral_rewards by name select 'r' as referral_id, 'c' as referrer_id,
+    1.5 as reward_share, 1 as nth from range(2);
+insert into fct_replacements_due by name select 'c' as customer_id, 'p' as product_id,
+    'now' as state, date '2099-01-01' as last_bought_on from range(2);
+insert into fct_tickets by name select 't' as ticket_id from range(2);
+insert into rpt_health by name select 'core' as segment, '(total)' as component,
+    39 as customers, 39 as customers_known, 101 as average_score, 0.5 as red_share,
+    0.5 as yellow_share, 0.5 as green_share;
+insert into rpt_run by name select date '2026-07-01' as as_of_on;
 """
 
 
