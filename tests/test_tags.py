@@ -290,7 +290,7 @@ class Reference:
         ):
             kept = status not in ("cancelled", "returned") and category is not None
             if kept and self.in_window(at, tag.window_days):
-                bought[customer][category].append(at)
+                bought[customer][category].append(self.local(at).date())
         result = {}
         for customer, mine in bought.items():
             best = max(mine, key=lambda c: (len(mine[c]), max(mine[c]), c))
