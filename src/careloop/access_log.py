@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from careloop.clock import now_utc
+from careloop.clock import now
 from careloop.durable import sync
 from careloop.errors import CareloopError, SettingsError
 from careloop.settings import Settings
@@ -62,7 +62,7 @@ def record(
     Raises SettingsError without a reason and CareloopError when the line can't be written.
     """
     why = checked_reason(why)
-    at = now_utc().isoformat()
+    at = now().isoformat()
     access = Access(at, who_am_i(), customer_id, why, tuple(fields), run_id)
     path = log_file(settings)
     line = (json.dumps(asdict(access), ensure_ascii=False) + "\n").encode()

@@ -6,9 +6,15 @@ from zoneinfo import ZoneInfo
 from careloop.errors import SettingsError
 
 
+def now() -> datetime:
+    """The time of day, in UTC to the second. Results never depend on it: a run takes its default
+    ``as_of`` from it, dispatch its moment, and logs of what people do their time."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def start_of_day(zone: str, moment: datetime | None = None) -> datetime:
     """Midnight, in ``zone``, of the day ``moment`` falls on; of today if None."""
-    local = (moment or datetime.now(ZoneInfo(zone))).astimezone(ZoneInfo(zone))
+    local = (moment or now()).astimezone(ZoneInfo(zone))
     return datetime.combine(local.date(), time(), ZoneInfo(zone))
 
 
@@ -24,8 +30,3 @@ def parse_as_of(text: str | None, zone: str) -> datetime:
         ) from error
     info = ZoneInfo(zone)
     return moment.astimezone(info) if moment.tzinfo else moment.replace(tzinfo=info)
-
-
-def now_utc() -> datetime:
-    """The time of day in UTC, to the second: for logs of what people do, never for results."""
-    return datetime.now(UTC).replace(microsecond=0)

@@ -7,21 +7,25 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from careloop.errors import ProgramError
 from careloop.program.model import Program
+from careloop.program.rule_checks import rule_mistakes
+from careloop.program.rules import Rule, Rules
 from careloop.program.yaml_lines import Document, read_yaml
 from careloop.settings import PROJECT_ROOT
 
+M = TypeVar("M", bound=BaseModel)
+
 FILE = "program.yml"
+RULES = "rules.yml"
 # Time zones and countries would fill the screen.
 _SHOWN = 80
-# Other files of a pack that change what it does.
-_MEANINGFUL = ("rules.yml", "messages/**/*")
+MESSAGES = "messages/**/*"
 
 
 @dataclass(frozen=True)
@@ -74,25 +78,9 @@ def program_names(programs_dir: Path | None = None) -> list[str]:
 def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> Program:
     """The pack of that name, folder or file; raises ProgramError naming every problem."""
     file = find_program(name_or_path, programs_dir)
-    try:
-        document = read_yaml(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProgramError(
-            f"{_short(file)} is not readable YAML: {' '.join(str(error).split())}",
-            "check indentation, quotes and that it is saved as UTF-8",
-        ) from error
+    document = _document(file)
     document.data = _extended(document.data, file, programs_dir)
-    problems = [
-        Problem(_path(path), None, "is written twice; keep one", (), line)
-        for path, line in document.twice
-    ]
-    program = None
-    try:
-        program = Program.model_validate_json(json.dumps(document.data))
-    except ValidationError as error:
-        # A value that fits no branch of a union has an error per branch; the last is enough.
-        found = [_problem(e, document) for e in error.errors(include_url=False)]
-        problems += {(p.path, str(p.value)): p for p in found}.values()
+    program, problems = _checked(Program, document)
     by_name = file.parent.parent == (programs_dir or default_programs_dir())
     if program and not problems and by_name and program.name != file.parent.name:
         problems.append(
@@ -106,9 +94,62 @@ def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> 
         )
     if problems or program is None:
         raise InvalidProgram(file, sorted(problems, key=lambda p: (p.line or 0, p.path)))
-    program._hash = pack_hash(program, file.parent)
     program._folder = file.parent
+    program._bases = _bases(file, programs_dir)
+    program._rules = _load_rules(program)
+    program._hash = pack_hash(program)
     return program
+
+
+def _document(file: Path) -> Document:
+    try:
+        return read_yaml(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProgramError(
+            f"{_short(file)} is not readable YAML: {' '.join(str(error).split())}",
+            "check indentation, quotes and that it is saved as UTF-8",
+        ) from error
+
+
+def _checked(model: type[M], document: Document) -> tuple[M | None, list[Problem]]:
+    """The document as a model, or None, and everything wrong with it."""
+    problems = [
+        Problem(_path(path), None, "is written twice; keep one", (), line)
+        for path, line in document.twice
+    ]
+    try:
+        return model.model_validate_json(json.dumps(document.data)), problems
+    except ValidationError as error:
+        # A value that fits no branch of a union has an error per branch; the last is enough.
+        found = [_problem(e, document, model) for e in error.errors(include_url=False)]
+        return None, problems + list({(p.path, str(p.value)): p for p in found}.values())
+
+
+def _load_rules(program: Program) -> tuple[Rule, ...]:
+    """The rules of the pack, or of the one it extends; none where no pack has the file."""
+    folders = [folder for folder in program.folders if (folder / RULES).is_file()]
+    if not folders:
+        return ()
+    file = folders[0] / RULES
+    document = _document(file)
+    rules, problems = _checked(Rules, document)
+    if rules is not None:
+        problems += [
+            Problem(_path(m.loc), m.value, m.message, m.allowed, document.line_of(m.loc))
+            for m in rule_mistakes(rules, program)
+        ]
+    if problems or rules is None:
+        raise InvalidProgram(file, sorted(problems, key=lambda p: (p.line or 0, p.path)))
+    return tuple(rules.rules)
+
+
+def _bases(file: Path, programs_dir: Path | None) -> tuple[Path, ...]:
+    """Folders of the packs that ``file`` extends, the nearest first."""
+    data = read_yaml(file.read_text("utf-8")).data
+    if not isinstance(data, dict) or "extends" not in data:
+        return ()
+    base = find_program(str(data["extends"]), programs_dir)
+    return (base.parent, *_bases(base, programs_dir))
 
 
 def _extended(data: Any, file: Path, programs_dir: Path | None) -> Any:
@@ -149,15 +190,16 @@ def find_program(name_or_path: str | Path, programs_dir: Path | None = None) -> 
     )
 
 
-def pack_hash(program: Program, folder: Path) -> str:
+def pack_hash(program: Program) -> str:
     """12 hex digits over the checked pack, its rules and its messages. Comments, order of keys
-    and layout of program.yml don't count."""
+    and layout of the YAML files don't count."""
     data = program.model_dump(mode="json", by_alias=True)
+    data["rules"] = [rule.model_dump(mode="json", by_alias=True) for rule in program.rules]
     digest = hashlib.sha256(
         json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     )
-    for pattern in _MEANINGFUL:
-        for file in sorted(f for f in folder.glob(pattern) if f.is_file()):
+    for folder in program.folders:
+        for file in sorted(f for f in folder.glob(MESSAGES) if f.is_file()):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"\n{file.relative_to(folder).as_posix()} {content}".encode())
     return digest.hexdigest()[:12]
@@ -198,17 +240,17 @@ _WORDING = {
 }
 
 
-def _problem(error: dict[str, Any], document: Document) -> Problem:
+def _problem(error: dict[str, Any], document: Document, root: type[BaseModel]) -> Problem:
     loc = _real_loc(error["loc"], document)
     kind, context = error["type"], error.get("ctx", {})
     value, allowed = error["input"], tuple(context.get("allowed", ()))
     message = error["msg"]
     if kind == "extra_forbidden":
-        parent = _model_at(loc[:-1])
+        parent = _model_at(loc[:-1], root)
         allowed = tuple(i.alias or f for f, i in parent.model_fields.items()) if parent else ()
         value, message = loc[-1], "is not a key here"
     elif kind == "missing":
-        value, message = None, f"is missing. {_description(loc)}".strip()
+        value, message = None, f"is missing. {_description(loc, root)}".strip()
     elif kind == "literal_error":
         allowed = tuple(re.findall(r"'([^']*)'|(-?\d+)(?=,| or |$)", context["expected"]))
         allowed = tuple(a or b for a, b in allowed)
@@ -217,7 +259,7 @@ def _problem(error: dict[str, Any], document: Document) -> Problem:
         for theirs, ours in _WORDING.items():
             message = message.replace(theirs, ours)
         if kind.startswith(("date", "list", "dict", "model")) or kind.endswith("_type"):
-            message = f"{message}. {_description(loc)}".removesuffix(". ")
+            message = f"{message}. {_description(loc, root)}".removesuffix(". ")
     return Problem(_path(loc), value, message, allowed, document.line_of(loc))
 
 
@@ -242,9 +284,9 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for arg in get_args(annotation) for model in _models(arg)]
 
 
-def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+def _model_at(loc: tuple[str | int, ...], root: type[BaseModel]) -> type[BaseModel] | None:
     """The model that checks what stands at ``loc``."""
-    model: type[BaseModel] | None = Program
+    model: type[BaseModel] | None = root
     for part in loc:
         if isinstance(part, int) or model is None:
             continue
@@ -258,11 +300,11 @@ def _field(model: type[BaseModel], key: str) -> Any:
     return next((i for f, i in model.model_fields.items() if (i.alias or f) == key), None)
 
 
-def _description(loc: tuple[str | int, ...]) -> str:
+def _description(loc: tuple[str | int, ...], root: type[BaseModel]) -> str:
     keys = [part for part in loc if isinstance(part, str)]
     if not keys:
         return ""
-    parent = _model_at(loc[: len(loc) - 1 - loc[::-1].index(keys[-1])])
+    parent = _model_at(loc[: len(loc) - 1 - loc[::-1].index(keys[-1])], root)
     field = _field(parent, keys[-1]) if parent else None
     return field.description or "" if field else ""
 

@@ -13,6 +13,7 @@ from careloop.program import tags as tagging
 from careloop.program.base import Closed, Id, Mistake, Text, refuse, wrong
 from careloop.program.calendar import WorkCalendar
 from careloop.program.goals import Benchmark, Data, FindingPriority, Goals
+from careloop.program.rules import Rule
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
@@ -84,6 +85,8 @@ class Program(Closed):
 
     _hash: str = PrivateAttr("")
     _folder: Path | None = PrivateAttr(None)
+    _bases: tuple[Path, ...] = PrivateAttr(())
+    _rules: tuple[Rule, ...] = PrivateAttr(())
 
     @field_validator("zone")
     @classmethod
@@ -108,6 +111,17 @@ class Program(Closed):
     def folder(self) -> Path | None:
         """Where it was read from."""
         return self._folder
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Its own folder and those of the packs it extends, the nearest first: where rules and
+        messages are looked for."""
+        return () if self._folder is None else (self._folder, *self._bases)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The care rules of ``rules.yml``."""
+        return self._rules
 
 
 def _unique(program: Program) -> Iterator[Mistake]:

@@ -6,7 +6,6 @@ Times of day and dates are local to the program's zone.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from typing import Any, get_args, get_origin
@@ -18,23 +17,9 @@ from careloop.program.base import Closed, Text, duration_seconds, split_duration
 from careloop.program.calendar import calendar_days, occasion_days, work_intervals
 from careloop.program.conditions import Condition, condition_sql, condition_text, reason_sql
 from careloop.program.model import Program
+from careloop.program.rule_tables import rule_tables
+from careloop.program.table_data import TableData
 from careloop.program.tag_sql import tag_inputs, tag_rule
-
-
-@dataclass
-class TableData:
-    """A table under construction. columns: name and Arrow type, in order."""
-
-    columns: dict[str, pa.DataType]
-    rows: list[tuple] = field(default_factory=list)
-
-    def arrow(self) -> pa.Table:
-        values = list(zip(*self.rows, strict=True)) or [()] * len(self.columns)
-        arrays = [
-            pa.array(list(column), type=kind)
-            for column, kind in zip(values, self.columns.values(), strict=True)
-        ]
-        return pa.Table.from_arrays(arrays, names=list(self.columns))
 
 
 def write_program_tables(
@@ -64,6 +49,7 @@ def program_tables(program: Program, first_day: date, last_day: date) -> dict[st
         "exchange_rates": _exchange_rates(program),
         "rfm_bands": _rfm_bands(program),
         **_tag_tables(program),
+        **rule_tables(program),
     }
     for name, path in LISTS.items():
         items, model = _at(program, path)

@@ -11,6 +11,7 @@ from careloop.program.tables import write_program_tables
 from careloop.published import current_version, version_before
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
+from careloop.transform.care_inputs import write_care_inputs
 from careloop.warehouse import connect, literal, quote
 
 CARRIED = {
@@ -88,6 +89,7 @@ def prepare_warehouse(settings: Settings, run: RunInfo) -> None:
     try:
         _write_raw(con, lake)
         _write_run(con, lake, run)
+        write_care_inputs(con)
         _carry_history(con, settings, run)
         first = _first_day(con, run)
         write_program_tables(con, run.program, first, run.as_of.date() + CALENDAR_AHEAD)
