@@ -5,6 +5,7 @@ Read, in this order, from arguments, environment variables (``CARELOOP_…``) an
 """
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -37,6 +38,13 @@ class Settings(BaseSettings):
     keep_versions: int = Field(default=14, ge=1)
     keep_days: int = Field(default=30, ge=1)
     publish_parquet: bool = False
+    ledger_url: str | None = Field(
+        default=None, description="SQLAlchemy URL of the ledger; a SQLite file in home if unset"
+    )
+    channels: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="How each channel sends: its `type` and options; a dry run into files if unset",
+    )
 
     @classmethod
     def settings_customise_sources(
