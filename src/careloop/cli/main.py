@@ -20,6 +20,7 @@ COMMANDS = (
     "quality",
     "marts",
     "customer",
+    "rule_diff",
     "prefect",
 )
 

@@ -97,6 +97,14 @@ def prepare_warehouse(settings: Settings, run: RunInfo) -> None:
         con.close()
 
 
+def replace_program(settings: Settings, run: RunInfo) -> None:
+    """Puts another pack into a warehouse that is built already, for the same as_of."""
+    with connect(settings, settings.warehouse) as con:
+        con.execute("update run.context set pack_hash = ?", [run.program.hash])
+        first = _first_day(con, run)
+        write_program_tables(con, run.program, first, run.as_of.date() + CALENDAR_AHEAD)
+
+
 def _write_raw(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     con.execute("create schema raw")
     for entity in entities().values():

@@ -1,0 +1,1 @@
+"""What a changed pack would change today: decided in a room of its own, nothing is sent."""
