@@ -134,9 +134,20 @@ def invoke(settings: Settings, arguments: list[str], callback: Any = None) -> An
         "--log-level=none",
     ]
     try:
-        return dbtRunner(callbacks=[callback] if callback else []).invoke([*arguments, *folders])
+        if not _parsed:
+            parsed = dbtRunner().invoke(["parse", "--no-write-json", *folders])
+            if not parsed.success:
+                return parsed
+            _parsed.append(parsed.result)
+        # A run writes into the manifest, so each gets a copy.
+        runner = dbtRunner(manifest=_parsed[0].deepcopy(), callbacks=[callback] if callback else [])
+        return runner.invoke([*arguments, *folders])
     finally:
         DuckDBConnectionManager.close_all_connections()
+
+
+# The parsed project, once per process: it is the same for every home and takes ten seconds.
+_parsed: list[Any] = []
 
 
 def environment(settings: Settings) -> dict[str, str]:
