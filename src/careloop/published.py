@@ -1,6 +1,6 @@
 """Reading what is published."""
 
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import duckdb
@@ -51,6 +51,27 @@ def version_before(settings: Settings, as_of_local: datetime) -> Path | None:
     day = earlier[-1].partition("-")[0]
     files = [settings.published / f"marts-{n}.duckdb" for n in earlier if n.startswith(day)]
     return current if current in files else max(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def missed_days(settings: Settings, program: str, as_of: datetime) -> list[datetime]:
+    """Starts of the days (aware, in the zone of ``as_of``) between the current version and
+    ``as_of`` on which nothing was decided, because careloop did not run; at most the last
+    ``catch_up_days`` of them. None before the first run or where the program was another."""
+    version = current_version(settings)
+    if version is None or not settings.catch_up_days:
+        return []
+    with duckdb.connect(str(version), read_only=True) as con:
+        last, pack = con.execute("select as_of_local, pack from rpt_run").fetchall()[0]
+    between = (as_of.date() - last.date()).days - 1
+    if pack != program or between < 1:
+        return []
+    days = [as_of.date() - timedelta(days=n) for n in range(between, 0, -1)]
+    return [datetime.combine(day, time(), as_of.tzinfo) for day in days[-settings.catch_up_days :]]
+
+
+def decision_files(settings: Settings) -> list[Path]:
+    """The archive of decisions, one Parquet file per run, the earliest as_of first."""
+    return sorted(settings.decisions.glob("*.parquet"))
 
 
 def query(settings: Settings, sql: str, version: str | None = None) -> tuple[list[str], list]:

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     keep_versions: int = Field(default=14, ge=1)
     keep_days: int = Field(default=30, ge=1)
     publish_parquet: bool = False
+    catch_up_days: int = Field(
+        default=14, ge=0, description="Missed days that are decided afterwards, at most"
+    )
     ledger_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the ledger; a SQLite file in home if unset"
     )
@@ -81,6 +84,11 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Published versions and the ``marts.duckdb`` link to the current one."""
         return self.home / "published"
+
+    @property
+    def decisions(self) -> Path:
+        """Archive of every run's decisions, one Parquet file per run."""
+        return self.home / "decisions"
 
     @property
     def reports(self) -> Path:

@@ -20,6 +20,7 @@ COMMANDS = (
     "quality",
     "marts",
     "customer",
+    "explain",
     "rule_diff",
     "prefect",
 )

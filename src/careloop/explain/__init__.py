@@ -1,0 +1,1 @@
+"""Why a customer was, or was not, contacted: the decisions of a day in words."""

@@ -1,0 +1,115 @@
+"""The decisions about one customer on one day, and what became of them."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from careloop.errors import SettingsError
+from careloop.program.model import Program
+from careloop.program.rules import Audience, Rule
+from careloop.published import decision_files, open_published, versions
+from careloop.settings import Settings
+from careloop.warehouse import literal
+
+Row = dict[str, Any]
+_DIMENSIONS = {
+    "segments": "segment",
+    "stages": "stage",
+    "tiers": "tier",
+    "channels": "preferred_channel",
+    "alert_levels": "churn_level",
+}
+
+
+@dataclass
+class Silent:
+    """A rule that did not come up. not_in: the list of its audience the customer is not in, with
+    what the rule wants and what the customer is; None where nothing happened to set it off."""
+
+    rule: Rule
+    not_in: tuple[str, list[str], str | None] | None = None
+
+
+@dataclass
+class Explained:
+    """as_of: local time of the decisions. decisions: what came up, the outbox first."""
+
+    customer_id: str
+    as_of: datetime
+    version: str
+    decisions: list[Row]
+    silent: list[Silent] = field(default_factory=list)
+
+
+def explain(settings: Settings, program: Program, customer_id: str, day: date | None) -> Explained:
+    """What was decided about the customer on ``day`` (local), by default in the current version.
+
+    Raises SettingsError when nothing was decided that day or the customer is not known.
+    """
+    file = _file(settings, day)
+    version = file.stem
+    decisions, as_of = _decisions(file, customer_id)
+    now = _customer(settings, version, customer_id)
+    if now is None and not decisions:
+        raise SettingsError(
+            f"there is no customer {customer_id} in the decisions of {version}",
+            'look it up: careloop sql "select customer_id from dim_customers limit 5"',
+        )
+    came_up = {row["rule"] for row in decisions}
+    silent = [
+        Silent(rule, _outside(rule.audience, now))
+        for rule in program.rules
+        if rule.active and rule.id not in came_up
+    ]
+    return Explained(customer_id, as_of, version, decisions, silent if now else [])
+
+
+def _file(settings: Settings, day: date | None) -> Path:
+    files = decision_files(settings)
+    if not files:
+        raise SettingsError("nothing has been decided yet", "run `careloop run` first")
+    if day is None:
+        return files[-1]
+    found = [file for file in files if file.stem.startswith(f"{day:%Y%m%d}T")]
+    if not found:
+        first, last = files[0].stem[:8], files[-1].stem[:8]
+        raise SettingsError(
+            f"nothing was decided on {day}",
+            f"there are decisions of {len(files)} runs from {first} to {last}",
+        )
+    return found[-1]
+
+
+def _decisions(file: Path, customer_id: str) -> tuple[list[Row], datetime]:
+    with duckdb.connect() as con:
+        result = con.execute(
+            f"select * from read_parquet({literal(file)}) where customer_id = ? "
+            "order by outcome not in ('send', 'task'), priority desc, rule, occasion",
+            [customer_id],
+        )
+        names = [column[0] for column in result.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return rows, datetime.fromisoformat(file.stem.partition("-")[0])
+
+
+def _customer(settings: Settings, version: str, customer_id: str) -> Row | None:
+    """What the customer was then; None if the version is gone or does not know the customer."""
+    if version not in versions(settings):
+        return None
+    columns = list(_DIMENSIONS.values())
+    with open_published(settings, version) as con:
+        rows = con.execute(
+            f"select {', '.join(columns)} from dim_customers where customer_id = ?", [customer_id]
+        ).fetchall()
+    return dict(zip(columns, rows[0], strict=True)) if rows else None
+
+
+def _outside(audience: Audience, customer: Row | None) -> tuple[str, list[str], str | None] | None:
+    for listing, column in _DIMENSIONS.items():
+        wanted = getattr(audience, listing)
+        if customer and wanted and customer[column] not in wanted:
+            return column, list(wanted), customer[column]
+    return None

@@ -1,0 +1,119 @@
+"""Decisions as sentences in both languages."""
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from careloop.explain.read import Row, Silent
+
+UNKNOWN = "–"
+
+
+@cache
+def _words() -> dict[str, Any]:
+    return yaml.safe_load(files("careloop.explain").joinpath("words.yml").read_text("utf-8"))
+
+
+class Sentences:
+    """lang: en or zh; zone: of the local times that are told."""
+
+    def __init__(self, lang: str, zone: str) -> None:
+        self.lang = lang
+        self.zone = ZoneInfo(zone)
+
+    def word(self, name: str, **values: Any) -> str:
+        """A word or sentence of the page; a name without one stays."""
+        entry = _words()["words"].get(name)
+        return entry[self.lang].format(**values) if entry else name
+
+    def outcome(self, row: Row) -> str:
+        """What was decided, e.g. ``message by sms, from 09:00``."""
+        return _words()["outcomes"][row["outcome"]][self.lang].format(
+            channel=row["channel"],
+            who=row["owner_id"] or row["owner_role"],
+            due=self._moment(row["due_at"]),
+            from_time=self._moment(row["not_before"]),
+        )
+
+    def why(self, row: Row) -> str:
+        """Why it was stopped and until when; nothing for what goes out."""
+        if row["gate"] is None:
+            return ""
+        text = self._gate(row["gate"], row, "stopped")
+        if row["eligible_on"] is not None:
+            text += "; " + self.word("again", day=row["eligible_on"])
+        return text
+
+    def gates(self, row: Row) -> list[tuple[str, bool | None, str]]:
+        """Title, whether it was passed (None: not reached) and the inputs, of every gate."""
+        found = json.loads(row["gates"])
+        result = []
+        for gate, entry in _words()["gates"].items():
+            inputs = found.get(gate)
+            ok = None if inputs is None else bool(inputs["ok"])
+            told = "" if inputs is None else self._gate(gate, row, "passed" if ok else "stopped")
+            result.append((entry["title"][self.lang], ok, told))
+        return result
+
+    def silent(self, silent: Silent) -> str:
+        """Why a rule did not come up."""
+        if silent.not_in:
+            column, wanted, actual = silent.not_in
+            return self.word(
+                "not_in",
+                column=self.word(column),
+                wanted=", ".join(wanted),
+                actual=actual or UNKNOWN,
+            )
+        trigger = silent.rule.trigger.model_dump(exclude_none=True, exclude_defaults=True)
+        return self.word("no_occasion", trigger=_plain(trigger))
+
+    def title(self, title: Any) -> str:
+        """A title of the pack."""
+        return title.zh if self.lang == "zh" else title.en
+
+    def _gate(self, gate: str, row: Row, state: str) -> str:
+        inputs = json.loads(row["gates"]).get(gate) or {}
+        values = {name: self._value(value) for name, value in inputs.items()}
+        sentence = _words()["gates"][gate][state][self.lang]
+        return sentence.format_map(_Known(values | {"purpose": row["purpose"]}))
+
+    def _value(self, value: Any) -> str:
+        if value is None:
+            return UNKNOWN
+        if isinstance(value, dict):
+            return ", ".join(f"{key} {self._value(item)}" for key, item in value.items())
+        if isinstance(value, list):
+            return ", ".join(map(self._value, value)) or self.word("none")
+        text = str(value)
+        if len(text) == 20 and text[10] == "T" and text.endswith("Z"):
+            return self._moment(datetime.fromisoformat(text).replace(tzinfo=None))
+        return self.word(text)
+
+    def _moment(self, utc: datetime | None) -> str:
+        if utc is None:
+            return UNKNOWN
+        return f"{utc.replace(tzinfo=UTC).astimezone(self.zone):%Y-%m-%d %H:%M}"
+
+
+class _Known(dict[str, str]):
+    """What a sentence asks for and a gate did not say is unknown."""
+
+    def __missing__(self, key: str) -> str:
+        return UNKNOWN
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{k} {_plain(v)}" if not isinstance(v, dict) else f"{k}: {_plain(v)}"
+            for k, v in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return "/".join(map(_plain, value))
+    return str(value)
