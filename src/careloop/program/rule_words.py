@@ -142,8 +142,8 @@ class RuleWords:
     def names(self, names: list[str]) -> str:
         return self.both(", ", "、").join(names)
 
-    def trigger(self, rule: Rule) -> str:
-        """When the rule comes up."""
+    def trigger(self, rule: Rule, *, short: bool = False) -> str:
+        """When the rule comes up; short: without what calls it off."""
         trigger = rule.trigger
         if trigger.anniversary:
             what = self.word(trigger.anniversary.of)
@@ -152,7 +152,7 @@ class RuleWords:
             what = self.title("occasions", trigger.occasion.name)
             return self._before(trigger.occasion.days_before, what)
         if trigger.event:
-            return self._event(rule)
+            return self._event(rule, short)
         if trigger.entered:
             entered = trigger.entered
             kind = next(k for k in type(entered).model_fields if getattr(entered, k))
@@ -181,7 +181,7 @@ class RuleWords:
         many = self.duration(f"{days}d")
         return self.both(f"{many} before: {what}", f"{what}前 {many}")
 
-    def _event(self, rule: Rule) -> str:
+    def _event(self, rule: Rule, short: bool) -> str:
         event = rule.trigger.event
         if event is None:
             return ""
@@ -191,7 +191,7 @@ class RuleWords:
             text = self.both(f"{after} to {until} after {what}", f"{what}后 {after}至 {until}")
         else:
             text = self.both(f"within {until} after {what}", f"{what}后 {until}内")
-        if event.unless:
+        if event.unless and not short:
             reasons = self.both(" or ", "或").join(self.word(name) for name in event.unless)
             text += self.both(f", unless {reasons}", f"（{reasons}则不做）")
         return text
@@ -209,8 +209,9 @@ class RuleWords:
 
     def _members(self, kind: str, values: list[str]) -> str:
         names = [self._member(kind, value) for value in values]
-        text = self.both(" or ", "或").join(names)
-        return f"{self.word(kind)} {text}"
+        if self.zh:
+            return self.word(kind) + "或".join(f"「{name}」" for name in names)
+        return f"{self.word(kind)} {' or '.join(names)}"
 
     def _member(self, kind: str, value: str) -> str:
         if kind == "alert_levels":
@@ -352,7 +353,7 @@ class RuleWords:
             (
                 "About",
                 "内容对象",
-                self.both("the next best product; without one it does not come up", "推荐商品；无则不触发")
+                self.both("the next best product, if there is one", "推荐商品，有则触发")
                 if rule.about
                 else none,
             ),
