@@ -14,7 +14,6 @@ from careloop.clock import start_of_day
 from careloop.errors import ProgramError, SettingsError
 from careloop.program.load import load_program
 from careloop.program.model import Program
-from careloop.program.rule_templates import missing_templates
 from careloop.program.rule_warnings import rule_warnings
 from careloop.program.rule_words import RuleWords
 from careloop.program.rules import Rule
@@ -110,15 +109,10 @@ def check(
     Example: careloop rules check retail_care
     """
     pack = _pack(name or program)
-    problems = [
-        {"rule": rule, "problem": f"messages/{template}.… is missing for {gaps}"}
-        for rule, template, gaps in missing_templates(pack)
-    ]
-    problems += [{"rule": "", "problem": str(problem)} for problem in _message_problems(pack)]
-    warnings = [
-        {"rule": rule, "warning": text}
-        for rule, text in rule_warnings(pack, start_of_day(pack.zone).date())
-    ]
+    found = _message_problems(pack)
+    problems = [str(problem) for problem in found if not problem.is_warning]
+    warnings = rule_warnings(pack, start_of_day(pack.zone).date())
+    warnings += [(problem.file, problem.message) for problem in found if problem.is_warning]
     if as_json:
         print_json(
             {
@@ -127,18 +121,17 @@ def check(
                 "hash": pack.hash,
                 "rules": len(pack.rules),
                 "problems": problems,
-                "warnings": warnings,
+                "warnings": [{"about": about, "warning": text} for about, text in warnings],
             }
         )
-    else:
-        if warnings:
-            print_table(["rule", "warning"], [list(row.values()) for row in warnings])
-        if problems:
-            print_table(["rule", "problem"], [list(row.values()) for row in problems])
-        state = "OK" if not problems else f"{len(problems)} problems"
-        console().print(f"{pack.name}: {len(pack.rules)} rules, {state}, hash {pack.hash}")
+    elif warnings:
+        print_table(["rule or key", "warning"], warnings)
     if problems:
-        raise typer.Exit(ProgramError.exit_code)
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise ProgramError(f"the messages of {pack.name} have {count}:{lines}")
+    if not as_json:
+        console().print(f"{pack.name}: {len(pack.rules)} rules, OK, hash {pack.hash}")
 
 
 def next_(

@@ -54,10 +54,13 @@ class Window:
     expires: datetime
 
 
-def anniversaries(of: date, first: date, last: date) -> Iterator[tuple[date, int]]:
+def anniversaries(
+    of: date, first: date, last: date, *, any_year: bool = False
+) -> Iterator[tuple[date, int]]:
     """Days from ``first`` to ``last`` on which ``of`` comes round, with the years since. The day
-    itself is none. 29 February is kept on 28 February of other years."""
-    for year in range(max(first.year, of.year + 1), last.year + 1):
+    itself is none, unless any_year: birthdays are often recorded without a true year. 29 February
+    is kept on 28 February of other years."""
+    for year in range(first.year if any_year else max(first.year, of.year + 1), last.year + 1):
         leap_day = (of.month, of.day) == (2, 29) and not isleap(year)
         day = date(year, 2, 28) if leap_day else of.replace(year=year)
         if first <= day <= last:
@@ -112,7 +115,21 @@ def day_after(day: date, duration: str, work: WorkDays) -> date:
         return day + timedelta(days=amount * _DAYS[unit])
     if unit not in _MONTHS:
         raise ValueError(f"{duration} is shorter than a day")
-    month = day.year * 12 + day.month - 1 + amount * _MONTHS[unit]
+    return _months_after(day, amount * _MONTHS[unit])
+
+
+def day_before(day: date, duration: str) -> date:
+    """The day a duration of days to years earlier; months as in ``day_after``."""
+    amount, unit = split_duration(duration)
+    if unit in _DAYS:
+        return day - timedelta(days=amount * _DAYS[unit])
+    if unit not in _MONTHS:
+        raise ValueError(f"{duration} is not in days of the calendar")
+    return _months_after(day, -amount * _MONTHS[unit])
+
+
+def _months_after(day: date, months: int) -> date:
+    month = day.year * 12 + day.month - 1 + months
     year, month = month // 12, month % 12 + 1
     return date(year, month, min(day.day, monthrange(year, month)[1]))
 
@@ -147,6 +164,18 @@ def deadline(at: datetime, duration: str, zone: str, work: WorkDays) -> datetime
         return at + timedelta(seconds=seconds)
     day = day_after(local_of(at, zone).date(), duration, work)
     return utc_of(work.closes(day), zone) if unit == "wd" else end_of(day, zone)
+
+
+def moment_after(at: datetime, duration: str) -> datetime:
+    """``at`` a duration later, where a day has 24 hours; months keep day and time of day. Working
+    days are refused with ValueError."""
+    seconds = duration_seconds(duration)
+    if seconds is not None:
+        return at + timedelta(seconds=seconds)
+    amount, unit = split_duration(duration)
+    if unit not in _MONTHS:
+        raise ValueError(f"{duration} is in working days")
+    return datetime.combine(_months_after(at.date(), amount * _MONTHS[unit]), at.time())
 
 
 def event_window(at: datetime, after: str | None, until: str, zone: str, work: WorkDays) -> Window:

@@ -10,11 +10,12 @@ from careloop.program.dates import (
     Window,
     WorkDays,
     anniversaries,
-    day_after,
+    day_before,
     day_window,
-    deadline,
+    end_of,
     event_window,
     local_of,
+    moment_after,
     start_of,
     turn_start,
     turns,
@@ -134,7 +135,9 @@ def _days(rule: Rule, program: Program, facts: Facts, last: date) -> Iterator[tu
     if trigger.anniversary:
         of = _date_of(trigger.anniversary.of, program, facts)
         before = timedelta(days=trigger.anniversary.days_before)
-        for day, _ in anniversaries(of, first, last + before) if of else ():
+        any_year = trigger.anniversary.of == "birthday"
+        days = anniversaries(of, first, last + before, any_year=any_year) if of else ()
+        for day, _ in days:
             yield f"{trigger.anniversary.of}:{day.year}", day - before
     elif trigger.occasion:
         before = timedelta(days=trigger.occasion.days_before)
@@ -170,7 +173,7 @@ def _counted(facts: Facts) -> list[dict[str, Any]]:
 def _after_events(
     event: EventTrigger, program: Program, facts: Facts, work: WorkDays
 ) -> Iterator[tuple[str, Window, str | None]]:
-    for happening in _happenings(event.name, program, facts, work):
+    for happening in _happenings(event.name, program, facts):
         called_off = any(_called_off(name, happening, facts) for name in event.unless)
         if not called_off:
             window = event_window(happening.at, event.after, event.until, program.zone, work)
@@ -194,18 +197,13 @@ def _called_off(unless: str, happening: Happening, facts: Facts) -> bool:
     return any(s["answered_at"] and s["answered_at"] > since for s in facts.surveys)
 
 
-def _happenings(name: str, program: Program, facts: Facts, work: WorkDays) -> Iterator[Happening]:
+def _happenings(name: str, program: Program, facts: Facts) -> Iterator[Happening]:
     """Everything of one kind that happened, and what is known to come."""
-    orders = _counted(facts)
     if name == "registered":
         if facts.customer.get("registered_at"):
             yield Happening("registered", facts.customer["registered_at"])
     elif name in ("first_order", "last_order"):
-        if orders:
-            pick = min if name == "first_order" else max
-            order = pick(orders, key=lambda o: (o["ordered_at"], o["order_id"]))
-            off = "ordered" if name == "last_order" else None
-            yield Happening(f"{name}:{order['order_id']}", order["ordered_at"], order, off)
+        yield from _first_or_last(name, facts)
     elif name == "last_interaction":
         if facts.interactions:
             at = max(row["occurred_at"] for row in facts.interactions)
@@ -213,18 +211,18 @@ def _happenings(name: str, program: Program, facts: Facts, work: WorkDays) -> It
             yield Happening(f"last_interaction:{day}", at, None, "interacted")
     elif name in _ORDER_TIMES:
         for order in facts.orders:
-            at = order[_ORDER_TIMES[name]]
+            at = next((order[time] for time in _ORDER_TIMES[name] if order[time]), None)
             if at and _in_state(name, order["status"]):
                 yield Happening(f"{name}:{order['order_id']}", at, order)
     elif name in ("delivery_late", "delivery_lost"):
-        yield from _deliveries(name, program, facts, work)
+        yield from _deliveries(name, program, facts)
     elif name == "cart_abandoned":
-        for row in facts.interactions:
-            if row["kind"] == "cart_abandon":
-                yield Happening(f"{name}:{row['interaction_id']}", row["occurred_at"])
+        carts = [row for row in facts.interactions if row["kind"] == "cart_abandon"]
+        for row in sorted(carts, key=lambda row: (row["occurred_at"], row["interaction_id"]))[-1:]:
+            yield Happening(f"{name}:{row['interaction_id']}", row["occurred_at"])
     elif name == "ticket_solved":
         for ticket in facts.tickets:
-            at = ticket["resolved_at"] or ticket["closed_at"]
+            at = ticket["resolved_at"]
             if at:
                 day = local_of(at, program.zone).date()
                 yield Happening(f"{name}:{ticket['ticket_id']}:{day}", at)
@@ -232,13 +230,26 @@ def _happenings(name: str, program: Program, facts: Facts, work: WorkDays) -> It
         yield from _of_marts(name, program, facts)
 
 
+# The first that is known.
 _ORDER_TIMES = {
-    "order_paid": "paid_at",
-    "order_preparing": "updated_at",
-    "order_shipped": "shipped_at",
-    "order_delivered": "delivered_at",
-    "order_completed": "delivered_at",
+    "order_paid": ("paid_at",),
+    "order_preparing": ("updated_at", "paid_at"),
+    "order_shipped": ("shipped_at",),
+    "order_delivered": ("delivered_at",),
+    "order_completed": ("delivered_at", "updated_at"),
 }
+
+
+def _first_or_last(name: str, facts: Facts) -> Iterator[Happening]:
+    """The first order that was not cancelled, though it may have come back; the last that counts:
+    neither cancelled nor returned."""
+    off = ("cancelled",) if name == "first_order" else ("cancelled", "returned")
+    orders = [order for order in facts.orders if order["status"] not in off]
+    if orders:
+        pick = min if name == "first_order" else max
+        order = pick(orders, key=lambda order: (order["ordered_at"], order["order_id"]))
+        if_not = "ordered" if name == "last_order" else None
+        yield Happening(f"{name}:{order['order_id']}", order["ordered_at"], order, if_not)
 
 
 def _in_state(name: str, status: str | None) -> bool:
@@ -247,34 +258,35 @@ def _in_state(name: str, status: str | None) -> bool:
     return wanted is None or status == wanted
 
 
-def _deliveries(name: str, program: Program, facts: Facts, work: WorkDays) -> Iterator[Happening]:
-    """Orders under way that are late, or will be if they do not arrive: some time after the
-    promise, which counts from shipping where none was made; lost some time after that."""
+def _deliveries(name: str, program: Program, facts: Facts) -> Iterator[Happening]:
+    """Orders that are late, or will be if they do not arrive: some time after the promise, which
+    is the end of a day counted from shipping where none was made; lost some time after it."""
     rules = program.late_delivery
     past = rules.late_after if name == "delivery_late" else rules.lost_after
     for order in _counted(facts):
-        if order["delivered_at"] or order["status"] in ("delivered", "completed"):
-            continue
         promised = order["promised_at"]
         if promised is None and order["shipped_at"]:
-            promised = order["shipped_at"] + timedelta(days=rules.promise_days)
-        if promised is None:
+            shipped_on = local_of(order["shipped_at"], program.zone).date()
+            promised = end_of(shipped_on + timedelta(days=rules.promise_days), program.zone)
+        if promised is None or order["status"] == "pending":
             continue
-        at = deadline(promised, past, program.zone, work) if past else promised
-        if_not = "delivered" if at > facts.as_of else None
-        yield Happening(f"{name}:{order['order_id']}", at, order, if_not)
+        at = moment_after(promised, past) if past else promised
+        done = order["delivered_at"] or (
+            facts.as_of if order["status"] in ("delivered", "completed") else None
+        )
+        if done is None or done > at:
+            if_not = "delivered" if at > facts.as_of else None
+            yield Happening(f"{name}:{order['order_id']}", at, order, if_not)
 
 
 def _of_marts(name: str, program: Program, facts: Facts) -> Iterator[Happening]:
-    if name == "points_expiring" and program.loyalty and program.loyalty.points:
+    loyalty = program.loyalty
+    if name == "points_expiring" and loyalty and loyalty.points:
         expires_on = facts.profile.get("points_next_expiry_on")
         if expires_on and facts.profile.get("points_expiring"):
-            work = WorkDays(program.calendar)
-            within = (
-                day_after(facts.as_of_on, program.loyalty.points.expiring_within, work)
-                - facts.as_of_on
-            )
-            yield Happening(f"{name}:{expires_on}", start_of(expires_on - within, program.zone))
+            within = loyalty.points.expiring_within
+            first = day_before(expires_on, within) + timedelta(days=1)
+            yield Happening(f"{name}:{expires_on}", start_of(first, program.zone))
     elif name == "replacement_due" and program.next_product:
         remind = timedelta(days=program.next_product.replacement.remind_days_before)
         for row in facts.replacements:
