@@ -16,6 +16,7 @@ COMMANDS = (
     "source",
     "contract",
     "program",
+    "rules",
     "sample",
     "quality",
     "marts",

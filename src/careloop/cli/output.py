@@ -1,10 +1,11 @@
 """How every command prints: a table of at most 100 columns, or JSON with ``--json``."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -27,17 +28,31 @@ def print_json(data: Any) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", as_json: bool = False
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    as_json: bool = False,
+    tight: bool = False,
+    whole: Collection[str] = (),
 ) -> None:
-    """``rows`` under ``columns``; as JSON a list of objects."""
+    """``rows`` under ``columns``; as JSON a list of objects. tight: without lines between columns;
+    whole: columns whose values are not broken."""
     rows = [list(row) for row in rows]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
     table = Table(title=title or None, title_justify="left", header_style="bold")
+    if tight:
+        table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], _NUMERIC) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=column in whole,
+        )
     for row in rows:
         table.add_row(*[_text(value) for value in row])
     console().print(table)

@@ -14,6 +14,7 @@ from careloop.program.kpis import KPIS
 from careloop.program.load import copy_program, load_program, program_names
 from careloop.program.model import Program
 from careloop.program.reference import reference_markdown
+from careloop.program.rules import Rules
 from careloop.program.service import Clock
 from careloop.settings import load_settings
 
@@ -134,7 +135,8 @@ def schema(as_json: JsonFlag = False) -> None:
     Example: careloop program schema
     """
     if as_json:
-        print_json(Program.model_json_schema(by_alias=True))
+        schemas = {"program.yml": Program, "rules.yml": Rules}
+        print_json({file: model.model_json_schema() for file, model in schemas.items()})
     else:
         typer.echo(reference_markdown(), nl=False)
 

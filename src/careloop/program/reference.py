@@ -8,13 +8,15 @@ from careloop.program.conditions import OPERATIONS_BY_TYPE, Condition
 from careloop.program.kpis import KPIS
 from careloop.program.measures import MEASURES
 from careloop.program.model import Program
+from careloop.program.rules import Rules
 
 
 def reference_markdown() -> str:
     """The reference part of docs/program-packs.md."""
     lines = ["## Every key", ""]
     seen: list[type[Closed]] = []
-    queue: list[tuple[str, type[Closed]]] = [("program.yml", Program)]
+    roots = (Program, Rules)
+    queue: list[tuple[str, type[Closed]]] = [("program.yml", Program), ("rules.yml", Rules)]
     while queue:
         path, model = queue.pop(0)
         if model in seen or model in (Text, Condition):
@@ -28,7 +30,7 @@ def reference_markdown() -> str:
             default = "needed" if info.is_required() else _default(info.default)
             kind = type_text(info)
             lines.append(f"| `{key}` | {kind} | {default} | {info.description} |")
-            here = key if model is Program else f"{path}.{key}"
+            here = key if model in roots else f"{path}.{key}"
             children += [
                 (here + ("[]" if "list" in kind else ""), m) for m in _inner(info.annotation)
             ]
@@ -89,7 +91,7 @@ def _limits(metadata: list) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value == [] or isinstance(value, Closed):
         return "–"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

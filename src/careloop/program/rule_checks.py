@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from careloop.program.base import Mistake, repeated
 from careloop.program.model import Program
 from careloop.program.rules import Rule, Rules
+from careloop.program.tags import Tag
 
 
 def rule_mistakes(rules: Rules, program: Program) -> Iterator[Mistake]:
@@ -16,6 +17,24 @@ def rule_mistakes(rules: Rules, program: Program) -> Iterator[Mistake]:
         for loc, kind, name, known in _names(rule, program):
             if name not in known:
                 yield Mistake(("rules", i, *loc), name, f"is no {kind} of this pack", known)
+        yield from _tag_values(i, rule, program)
+
+
+def _tag_values(position: int, rule: Rule, program: Program) -> Iterator[Mistake]:
+    """Values of tags that are none; those of copied columns and of what is bought can't be told."""
+    values = {tag.id: _values(tag) for tag in program.tags.definitions}
+    for i, tag in enumerate(rule.audience.tags):
+        name, sign, value = tag.partition("=")
+        known = values.get(name, ())
+        if sign and known and value not in known:
+            loc = ("rules", position, "audience", "tags", i)
+            yield Mistake(loc, tag, f"is no value of {name}", tuple(f"{name}={v}" for v in known))
+
+
+def _values(tag: Tag) -> tuple[str, ...]:
+    if tag.when is not None or tag.contains is not None:
+        return ("yes",)
+    return tuple(part.id for part in [*(tag.bands or []), *(tag.forms or [])])
 
 
 def _names(rule: Rule, program: Program) -> Iterator[tuple[tuple, str, str, tuple[str, ...]]]:

@@ -197,6 +197,9 @@ class Emergency(Closed):
     steps: list[EmergencyStep] = Field(description="What is done, in order.")
 
 
+LATE_UNITS = ("m", "h", "d", "w", "mo")
+
+
 class LateDelivery(Closed):
     """Late and lost deliveries, noticed before the customer asks."""
 
@@ -213,6 +216,17 @@ class LateDelivery(Closed):
     status_messages: list[Literal["paid", "preparing", "shipped", "delivered"]] = Field(
         description="Order states the customer is told of."
     )
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        refuse(
+            [
+                Mistake((name,), value, "cannot be in working days", tuple(LATE_UNITS))
+                for name in ("late_after", "lost_after")
+                if (value := getattr(self, name)) and split_duration(value)[1] not in LATE_UNITS
+            ]
+        )
+        return self
 
 
 class RegisterColumn(Closed):

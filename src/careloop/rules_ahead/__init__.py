@@ -1,0 +1,1 @@
+"""What the rules have in store for one customer."""
