@@ -188,10 +188,10 @@
         {%- set first = care_month_start(period) -%}
         {%- set before = care_month_start(period - months) -%}
         case
-            when date '{{ first }}' + cast({{ number }} % {{ 28 * months }} as integer) <= {{ as_of_date() }}
-                then date '{{ first }}' + cast({{ number }} % {{ 28 * months }} as integer)
-            else date '{{ before }}' + cast({{ number }} % {{ 28 * months }} as integer)
-        end
+            when {{ number }} % {{ 28 * months }} <= {{ as_of_date() }} - date '{{ first }}'
+                then date '{{ first }}'
+            else date '{{ before }}'
+        end + cast({{ number }} % {{ 28 * months }} as integer)
     {%- else -%}
         {%- set length = care_turn_days(amount, unit) -%}
         {%- set today = (day - modules.datetime.date(1970, 1, 1)).days % length -%}
@@ -370,18 +370,18 @@
 
 {#-
     One row per customer, rule and occasion that has come up and fits; one query per rule. The
-    model has the relations customers, events, days, rule_days, occasion_days, next_products and
-    tags.
+    model has the relations events, days, rule_days, occasion_days, next_products and tags.
+    customers: relation of int_care_customers; under a name of its own all of it would be copied.
 -#}
-{% macro care_candidates() -%}
+{% macro care_candidates(customers) -%}
     {%- set kinds = ["anniversary", "occasion", "event", "entered", "cadence", "condition"] -%}
     {%- for rule in care_rules(kinds) %}
     {%- if rule["trigger"] == "event" -%}
-        {{ care_event_candidates(rule) }}
+        {{ care_event_candidates(rule, customers) }}
     {%- elif rule["trigger"] == "entered" -%}
-        {{ care_entered_candidates(rule) }}
+        {{ care_entered_candidates(rule, customers) }}
     {%- else -%}
-        {{ care_dated_candidates(rule) }}
+        {{ care_dated_candidates(rule, customers) }}
     {%- endif %}
     {{ "union all" if not loop.last }}
     {%- else %}
@@ -394,13 +394,13 @@
         {{ as_of_utc() }} as expires_at,
         {{ as_of_utc() }} as due_at,
         '' as about
-    from customers
+    from {{ customers }} as customers
     where false
     {%- endfor %}
 {%- endmacro %}
 
 {#- Candidates of an anniversary, a day of the calendar, a cadence or a condition. -#}
-{% macro care_dated_candidates(rule) -%}
+{% macro care_dated_candidates(rule, customers) -%}
     {%- set dates = {
         "birthday": "birthday", "registration": "registered_on", "first_purchase": "first_order_on",
         "membership": "member_since_on", "company": "company_founded_on",
@@ -451,7 +451,7 @@
         rule_days.expires_at,
         rule_days.due_at,
         {{ care_about(rule, about) }} as about
-    from customers
+    from {{ customers }} as customers
     inner join rule_days on {{ joins | join(" and ") }}
     {%- if kind == "occasion" %}
     inner join occasion_days
@@ -464,7 +464,7 @@
 {%- endmacro %}
 
 {#- Candidates who have come into a segment, stage, tier or alert level. -#}
-{% macro care_entered_candidates(rule) -%}
+{% macro care_entered_candidates(rule, customers) -%}
     {%- set lists = {
         "entered_segments": ("segment", "segment", "segment"),
         "entered_stages": ("stage", "stage", "stage"),
@@ -482,7 +482,7 @@
         rule_days.expires_at,
         rule_days.due_at,
         {{ care_about(rule, {key: "customers." ~ column}) }} as about
-    from customers
+    from {{ customers }} as customers
     inner join rule_days
         on
             rule_days.rule = {{ text_literal(rule["rule"]) }}
@@ -495,7 +495,7 @@
 {%- endmacro %}
 
 {#- Candidates to whom something happened, after the delay and within the window. -#}
-{% macro care_event_candidates(rule) -%}
+{% macro care_event_candidates(rule, customers) -%}
     {%- set after = (rule["after_amount"], rule["after_unit"]) -%}
     {%- set until = (rule["until_amount"], rule["until_unit"]) -%}
     {%- set act = (rule["act_within_amount"], rule["act_within_unit"]) -%}
@@ -522,7 +522,7 @@
         {%- endif %} as due_at,
         {{ care_about(rule, care_event_about(rule["trigger_name"])) }} as about
     from events
-    inner join customers on events.customer_id = customers.customer_id
+    inner join {{ customers }} as customers on events.customer_id = customers.customer_id
     inner join days as happened on events.occurred_on = happened.day
     inner join days as came_up
         on
@@ -531,8 +531,7 @@
         {%- elif after[0] is none %}
             events.occurred_on = came_up.day
         {%- else %}
-            {{ came_up_at }} >= came_up.starts_at
-            and {{ came_up_at }} < came_up.ends_at
+            {{ local_date(came_up_at) }} = came_up.day
         {%- endif %}
     {%- if care_is_in_days(until[1]) %}
     inner join days as expiry on {{ care_last_day("expiry", "happened", *until) }}

@@ -1,9 +1,5 @@
 with
 
-customers as (
-    select * from {{ ref("int_care_customers") }}
-),
-
 events as (
     select * from {{ ref("int_care_events") }}
 ),
@@ -40,7 +36,7 @@ tags as (
 ),
 
 final as (
-    {{ care_candidates() }}
+    {{ care_candidates(ref("int_care_customers")) }}
 )
 
 select * from final

@@ -24,10 +24,6 @@ customers as (
     select * from {{ ref("stg_customers") }}
 ),
 
-orders as (
-    select * from {{ ref("stg_orders") }}
-),
-
 customer_orders as (
     select * from {{ ref("int_customer_orders") }}
 ),
@@ -60,28 +56,51 @@ products as (
     select * from {{ ref("int_products") }}
 ),
 
+-- Who has a counted order from before the look-back ordered for the first time before it.
+awaited as (
+    select
+        customer_id,
+        last_order_at,
+        coalesce(first_order_at >= {{ care_event_from("first_order") }}, true) as is_newcomer
+    from customer_orders
+    where
+        coalesce(first_order_at >= {{ care_event_from("first_order") }}, true)
+        or last_order_at between {{ care_event_from("last_order") }}
+        and {{ care_event_until("last_order") }}
+),
+
 -- The one look at all orders: those of which something lies in the look-back.
 recent as (
-    select * from orders
+    select
+        orders.*,
+        awaited.last_order_at,
+        awaited.is_newcomer,
+        awaited.customer_id is not null as is_awaited
+    from {{ ref("stg_orders") }} as orders
+    left join awaited
+        on
+            orders.customer_id = awaited.customer_id
+            and (awaited.is_newcomer or orders.ordered_at = awaited.last_order_at)
     where
-        paid_at >= {{ care_event_from("order_paid") }}
+        awaited.customer_id is not null
+        or orders.paid_at >= {{ care_event_from("order_paid") }}
         or (
-            status = 'preparing'
-            and coalesce(updated_at, paid_at) >= {{ care_event_from("order_preparing") }}
+            orders.status = 'preparing'
+            and coalesce(orders.updated_at, orders.paid_at) >= {{ care_event_from("order_preparing") }}
         )
-        or shipped_at >= {{ care_event_from("order_shipped") }}
-        or delivered_at >= {{ care_event_from("order_delivered") }}
+        or orders.shipped_at >= {{ care_event_from("order_shipped") }}
+        or orders.delivered_at >= {{ care_event_from("order_delivered") }}
         or (
-            status = 'completed'
-            and coalesce(delivered_at, updated_at) >= {{ care_event_from("order_completed") }}
+            orders.status = 'completed'
+            and coalesce(orders.delivered_at, orders.updated_at) >= {{ care_event_from("order_completed") }}
         )
         or (
-            coalesce(promised_at, shipped_at + interval '1' day * ({{ promise_days }} + 1))
+            coalesce(orders.promised_at, orders.shipped_at + interval '1' day * ({{ promise_days }} + 1))
             >= least(
                 {{ care_event_from("delivery_late") }},
                 {{ care_earlier(care_event_from("delivery_lost"), "late_delivery.lost_after") }}
             )
-            and coalesce(promised_at, shipped_at) <= {{ as_of }}
+            and coalesce(orders.promised_at, orders.shipped_at) <= {{ as_of }}
         )
 ),
 
@@ -152,51 +171,29 @@ order_events as (
     {%- endfor %}
 ),
 
--- Who has counted orders from before the look-back ordered for the first time before it, too.
-newcomers as (
-    select distinct orders.customer_id
-    from orders
-    left join customer_orders on orders.customer_id = customer_orders.customer_id
-    where
-        orders.ordered_at >= {{ care_event_from("first_order") }}
-        and coalesce(customer_orders.first_order_at >= {{ care_event_from("first_order") }}, true)
-),
-
-first_times as (
-    select
-        orders.customer_id,
-        min(orders.ordered_at) as ordered_at
-    from orders
-    inner join newcomers on orders.customer_id = newcomers.customer_id
-    where orders.status is distinct from 'cancelled'
-    group by orders.customer_id
+placed as (
+    select * from recent
+    where is_awaited and status is distinct from 'cancelled'
 ),
 
 first_orders as (
-    select orders.*
-    from orders
-    inner join first_times
-        on
-            orders.customer_id = first_times.customer_id
-            and orders.ordered_at = first_times.ordered_at
-    where
-        orders.ordered_at >= {{ care_event_from("first_order") }}
-        and orders.status is distinct from 'cancelled'
-    qualify row_number() over (partition by orders.customer_id order by orders.order_id) = 1
+    select *
+    from placed
+    where is_newcomer
+    qualify
+        row_number() over (partition by customer_id order by ordered_at, order_id) = 1
+        and ordered_at >= {{ care_event_from("first_order") }}
 ),
 
 last_orders as (
-    select orders.*
-    from orders
-    inner join customer_orders
-        on
-            orders.customer_id = customer_orders.customer_id
-            and orders.ordered_at = customer_orders.last_order_at
+    select *
+    from placed
     where
-        orders.ordered_at between {{ care_event_from("last_order") }}
+        ordered_at = last_order_at
+        and ordered_at between {{ care_event_from("last_order") }}
         and {{ care_event_until("last_order") }}
-        and coalesce(orders.status not in ('cancelled', 'returned'), true)
-    qualify row_number() over (partition by orders.customer_id order by orders.order_id desc) = 1
+        and coalesce(status <> 'returned', true)
+    qualify row_number() over (partition by customer_id order by order_id desc) = 1
 ),
 
 placed_events as (
