@@ -22,6 +22,7 @@ seen as (
         promised_at,
         {{ seen("delivered_at", as_of) }} as delivered_at,
         {{ seen("cancelled_at", as_of) }} as cancelled_at,
+        {{ seen("updated_at", as_of) }} as updated_at,
         -- The source knows today's status; a status whose time is after as_of is taken back.
         case
             when status in ('cancelled', 'returned') then cancelled_at > {{ as_of }}
@@ -58,6 +59,7 @@ final as (
         promised_at,
         delivered_at,
         cancelled_at,
+        updated_at,
         source
     from seen
 )

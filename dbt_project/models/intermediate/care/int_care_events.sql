@@ -1,0 +1,343 @@
+{%- set as_of = as_of_utc() -%}
+{%- set order_events = {
+    "order_paid": "paid_at",
+    "order_preparing": "preparing_at",
+    "order_shipped": "shipped_at",
+    "order_delivered": "delivered_at",
+    "order_completed": "completed_at",
+    "delivery_late": "late_at",
+    "delivery_lost": "lost_at",
+} -%}
+{%- set promise_days = optional_setting("late_delivery.promise_days", "integer") -%}
+{%- set remind_days = optional_setting(
+    "next_product.replacement.remind_days_before", "integer"
+) -%}
+{%- set expiring_within = optional_setting_text("loyalty.points.expiring_within", "30d") -%}
+
+with
+
+days as (
+    select * from {{ ref("int_care_days") }}
+),
+
+customers as (
+    select * from {{ ref("stg_customers") }}
+),
+
+customer_orders as (
+    select * from {{ ref("int_customer_orders") }}
+),
+
+customer_interactions as (
+    select * from {{ ref("int_customer_interactions") }}
+),
+
+interactions as (
+    select * from {{ ref("stg_interactions") }}
+),
+
+tickets as (
+    select * from {{ ref("stg_tickets") }}
+),
+
+customer_points as (
+    select * from {{ ref("int_customer_points") }}
+),
+
+replacements as (
+    select * from {{ ref("fct_replacements_due") }}
+),
+
+referrals as (
+    select * from {{ ref("stg_referrals") }}
+),
+
+products as (
+    select * from {{ ref("int_products") }}
+),
+
+-- Who has a counted order from before the look-back ordered for the first time before it.
+awaited as (
+    select
+        customer_id,
+        last_order_at,
+        coalesce(first_order_at >= {{ care_event_from("first_order") }}, true) as is_newcomer
+    from customer_orders
+    where
+        coalesce(first_order_at >= {{ care_event_from("first_order") }}, true)
+        or last_order_at between {{ care_event_from("last_order") }}
+        and {{ care_event_until("last_order") }}
+),
+
+-- The one look at all orders: those of which something lies in the look-back.
+recent as (
+    select
+        orders.*,
+        awaited.last_order_at,
+        awaited.is_newcomer,
+        awaited.customer_id is not null as is_awaited
+    from {{ ref("stg_orders") }} as orders
+    left join awaited
+        on
+            orders.customer_id = awaited.customer_id
+            and (awaited.is_newcomer or orders.ordered_at = awaited.last_order_at)
+    where
+        awaited.customer_id is not null
+        or orders.paid_at >= {{ care_event_from("order_paid") }}
+        or (
+            orders.status = 'preparing'
+            and coalesce(orders.updated_at, orders.paid_at) >= {{ care_event_from("order_preparing") }}
+        )
+        or orders.shipped_at >= {{ care_event_from("order_shipped") }}
+        or orders.delivered_at >= {{ care_event_from("order_delivered") }}
+        or (
+            orders.status = 'completed'
+            and coalesce(orders.delivered_at, orders.updated_at) >= {{ care_event_from("order_completed") }}
+        )
+        or (
+            coalesce(orders.promised_at, orders.shipped_at + interval '1' day * ({{ promise_days }} + 1))
+            >= least(
+                {{ care_event_from("delivery_late") }},
+                {{ care_earlier(care_event_from("delivery_lost"), "late_delivery.lost_after") }}
+            )
+            and coalesce(orders.promised_at, orders.shipped_at) <= {{ as_of }}
+        )
+),
+
+promised as (
+    select
+        recent.order_id,
+        recent.customer_id,
+        recent.status,
+        recent.paid_at,
+        recent.shipped_at,
+        recent.delivered_at,
+        case when recent.status = 'preparing' then coalesce(recent.updated_at, recent.paid_at) end
+            as preparing_at,
+        case
+            when recent.status = 'completed' then coalesce(recent.delivered_at, recent.updated_at)
+        end as completed_at,
+        recent.cancelled_at,
+        coalesce(recent.promised_at, days.ends_at) as promised_at,
+        cast(recent.amount as decimal(18, 2)) as order_amount,
+        recent.currency,
+        coalesce(recent.status in ('cancelled', 'returned'), false)
+        or recent.cancelled_at is not null as is_returned,
+        coalesce(recent.status in ('delivered', 'completed'), false)
+        or recent.delivered_at is not null as is_delivered
+    from recent
+    left join days
+        on
+            recent.promised_at is null
+            and {{ local_date("recent.shipped_at") }} + {{ promise_days }} = days.day
+),
+
+overdue as (
+    select
+        *,
+        {{ care_later("promised_at", "late_delivery.late_after") }} as late_from,
+        {{ care_later("promised_at", "late_delivery.lost_after") }} as lost_from
+    from promised
+),
+
+order_times as (
+    select
+        *,
+        case when {{ care_undelivered_at("late_from") }} then late_from end as late_at,
+        case when {{ care_undelivered_at("lost_from") }} then lost_from end as lost_at
+    from overdue
+),
+
+order_events as (
+    {%- for event, time in order_events.items() %}
+    select
+        customer_id,
+        '{{ event }}' as event,
+        '{{ event }}:' || order_id as occasion,
+        {{ time }} as occurred_at,
+        order_id,
+        order_amount,
+        currency,
+        {{ local_date("promised_at") }} as promised_on,
+        case
+            when promised_at <= {{ as_of }}
+                then cast({{ days_since(local_date("promised_at")) }} as integer)
+        end as days_late,
+        is_returned,
+        is_delivered
+    from order_times
+    where {{ time }} >= {{ care_event_from(event) }} and {{ time }} <= {{ as_of }}
+    {{ "union all" if not loop.last }}
+    {%- endfor %}
+),
+
+placed as (
+    select * from recent
+    where is_awaited and status is distinct from 'cancelled'
+),
+
+first_orders as (
+    select *
+    from placed
+    where is_newcomer
+    qualify
+        row_number() over (partition by customer_id order by ordered_at, order_id) = 1
+        and ordered_at >= {{ care_event_from("first_order") }}
+),
+
+last_orders as (
+    select *
+    from placed
+    where
+        ordered_at = last_order_at
+        and ordered_at between {{ care_event_from("last_order") }}
+        and {{ care_event_until("last_order") }}
+        and coalesce(status <> 'returned', true)
+    qualify row_number() over (partition by customer_id order by order_id desc) = 1
+),
+
+placed_events as (
+    {%- for event in ["first_order", "last_order"] %}
+    select
+        customer_id,
+        '{{ event }}' as event,
+        '{{ event }}:' || order_id as occasion,
+        ordered_at as occurred_at,
+        order_id,
+        cast(amount as decimal(18, 2)) as order_amount,
+        currency,
+        coalesce(status in ('cancelled', 'returned'), false) or cancelled_at is not null
+            as is_returned,
+        coalesce(status in ('delivered', 'completed'), false) or delivered_at is not null
+            as is_delivered
+    from {{ event }}s
+    {{ "union all" if not loop.last }}
+    {%- endfor %}
+),
+
+customer_events as (
+    select
+        customer_id,
+        'registered' as event,
+        'registered' as occasion,
+        registered_at as occurred_at
+    from customers
+    where registered_at >= {{ care_event_from("registered") }}
+    union all
+    select
+        customer_id,
+        'last_interaction' as event,
+        'last_interaction:' || cast({{ local_date("last_interaction_at") }} as varchar) as occasion,
+        last_interaction_at as occurred_at
+    from customer_interactions
+    where
+        last_interaction_at between {{ care_event_from("last_interaction") }}
+        and {{ care_event_until("last_interaction") }}
+),
+
+cart_events as (
+    select
+        customer_id,
+        'cart_abandoned' as event,
+        'cart_abandoned:' || interaction_id as occasion,
+        occurred_at,
+        product_id
+    from interactions
+    where kind = 'cart_abandon' and occurred_at >= {{ care_event_from("cart_abandoned") }}
+),
+
+ticket_events as (
+    select
+        customer_id,
+        'ticket_solved' as event,
+        'ticket_solved:' || ticket_id || ':' || cast({{ local_date("resolved_at") }} as varchar)
+            as occasion,
+        resolved_at as occurred_at,
+        ticket_id
+    from tickets
+    where
+        resolved_at >= {{ care_event_from("ticket_solved") }}
+        and customer_id is not null
+),
+
+referral_events as (
+    select
+        referrer_id as customer_id,
+        'referral_converted' as event,
+        'referral_converted:' || referral_id as occasion,
+        converted_at as occurred_at,
+        referral_id
+    from referrals
+    where
+        converted_at >= {{ care_event_from("referral_converted") }}
+        and referrer_id is distinct from referred_id
+),
+
+-- Points and replacements come up at the beginning of the day on which they are first in sight.
+point_events as (
+    select
+        customer_points.customer_id,
+        'points_expiring' as event,
+        'points_expiring:' || cast(customer_points.next_expiry_on as varchar) as occasion,
+        days.starts_at as occurred_at,
+        customer_points.expiring as points,
+        customer_points.next_expiry_on as expires_on
+    from customer_points
+    inner join days
+        on
+            {{ care_day_before("customer_points.next_expiry_on", expiring_within) }} + 1
+            = days.day
+    where
+        customer_points.expiring > 0
+        and days.starts_at between {{ care_event_from("points_expiring") }} and {{ as_of }}
+),
+
+replacement_events as (
+    select
+        replacements.customer_id,
+        'replacement_due' as event,
+        'replacement_due:' || replacements.product_id || ':'
+        || cast(replacements.due_on as varchar) as occasion,
+        days.starts_at as occurred_at,
+        replacements.product_id,
+        replacements.due_on
+    from replacements
+    inner join days on replacements.due_on - {{ remind_days }} = days.day
+    where days.starts_at between {{ care_event_from("replacement_due") }} and {{ as_of }}
+),
+
+happened as (
+    select * from order_events
+    {%- for part in ["placed", "customer", "cart", "ticket", "referral", "point", "replacement"] %}
+    union all by name
+    select * from {{ part }}_events
+    {%- endfor %}
+),
+
+final as (
+    select
+        happened.customer_id,
+        happened.event,
+        happened.occasion,
+        happened.occurred_at,
+        {{ local_date("happened.occurred_at") }} as occurred_on,
+        happened.order_id,
+        happened.order_amount,
+        happened.currency,
+        happened.promised_on,
+        happened.days_late,
+        happened.is_returned,
+        happened.is_delivered,
+        happened.ticket_id,
+        happened.referral_id,
+        happened.product_id,
+        products.name as product_name,
+        products.category,
+        happened.due_on,
+        happened.points,
+        happened.expires_on
+    from happened
+    left join products on happened.product_id = products.product_id
+)
+
+select * from final
