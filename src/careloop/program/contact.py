@@ -22,12 +22,23 @@ from careloop.program.base import (
 )
 
 
+def _whole_days(value: str) -> str:
+    """What counts local days: a duration in hours or working days is refused."""
+    allowed = ("d (day)", "w (week)", "mo (month)", "q (quarter)", "y (year)")
+    if split_duration(value)[1] not in {unit.split()[0] for unit in allowed}:
+        raise wrong("must be in whole days of the calendar, e.g. 90d, 6mo, 1y", allowed)
+    return value
+
+
+DayDuration = Annotated[Duration, AfterValidator(_whole_days)]
+
+
 class Cap(Closed):
     """At most so many messages in a time; all caps hold together."""
 
     id: Id = Field(description="Name in decisions.")
     most: PositiveInt = Field(description="Messages at most …")
-    per: Duration = Field(description="… in this time; a day is a day in the program's zone.")
+    per: DayDuration = Field(description="… in this time; a day is a day in the program's zone.")
     purposes: list[Purpose] = Field(default=[], description="Purposes counted; all if empty.")
     channels: list[Channel] = Field(default=[], description="Channels counted; all if empty.")
     groups: list[Id] = Field(default=[], description="Cap groups of rules; all if empty.")
@@ -77,17 +88,6 @@ class Consent(Closed):
     complaint_mutes: list[Purpose] = Field(
         description="Purposes withheld while a complaint is open."
     )
-
-
-def _whole_days(value: str) -> str:
-    """Tiers and points count local days, so a duration in hours or working days is refused."""
-    allowed = ("d (day)", "w (week)", "mo (month)", "q (quarter)", "y (year)")
-    if split_duration(value)[1] not in {unit.split()[0] for unit in allowed}:
-        raise wrong("must be in whole days of the calendar, e.g. 90d, 6mo, 1y", allowed)
-    return value
-
-
-DayDuration = Annotated[Duration, AfterValidator(_whole_days)]
 
 
 class Tier(Closed):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from careloop.program.base import duration_seconds, split_duration
+from careloop.program.channels import ADDRESS, SPOKEN
 from careloop.program.conditions import Condition, condition_sql, condition_text
 from careloop.program.model import Program
 from careloop.program.rules import Rule
@@ -26,7 +27,8 @@ DEFAULT_EXPIRY = "1d"
 def rule_tables(program: Program) -> dict[str, TableData]:
     """``rules``: one row per active rule. ``rule_channels``: one per rule and channel, in order of
     preference. ``rule_lists``: one per rule, list (segments, stages, tiers, tags, channels,
-    alert_levels, entered_segments …, unless) and value."""
+    alert_levels, entered_segments …, unless) and value. ``channels``: one per channel there is,
+    with the column of contacts it goes to (none: by the customer's id) and a bit of its own."""
     text = pa.string()
     columns: dict[str, pa.DataType] = {"position": pa.int32(), **dict.fromkeys(_TEXTS, text)}
     for name in _DURATIONS:
@@ -48,7 +50,27 @@ def rule_tables(program: Program) -> dict[str, TableData]:
     channels.rows = [(r.id, i, c) for r in active for i, c in enumerate(r.channels, 1)]
     lists = TableData({"rule": text, "list": text, "position": pa.int32(), "value": text})
     lists.rows = [row for rule in active for row in _lists(rule)]
-    return {"rules": rules, "rule_channels": channels, "rule_lists": lists}
+    return {
+        "channels": _channels(),
+        "rules": rules,
+        "rule_channels": channels,
+        "rule_lists": lists,
+    }
+
+
+def _channels() -> TableData:
+    columns = {
+        "position": pa.int32(),
+        "channel": pa.string(),
+        "address": pa.string(),
+        "is_spoken": pa.bool_(),
+        "bit": pa.int32(),
+    }
+    rows = [
+        (i, channel, address, channel in SPOKEN, 1 << (i - 1))
+        for i, (channel, address) in enumerate(ADDRESS.items(), 1)
+    ]
+    return TableData(columns, rows)
 
 
 def _row(position: int, rule: Rule) -> dict[str, object]:

@@ -27,6 +27,7 @@ from careloop.program.base import (
     split_duration,
 )
 from careloop.program.conditions import Condition
+from careloop.program.contact import DayDuration
 
 Event = Literal[
     "registered",
@@ -211,8 +212,9 @@ class Rule(Closed):
         50, description="Where caps leave room for few, the highest goes first."
     )
     cap_group: Id | None = Field(None, description="Group that a cap may name.")
-    cooldown: Duration | None = Field(
-        None, description="Least time after the rule's last contact with the customer."
+    cooldown: DayDuration | None = Field(
+        None,
+        description="Least time after the rule's last contact with the customer, in whole days.",
     )
     holdout: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0, description="Share left alone by this rule, beside the program's."
