@@ -114,7 +114,7 @@ def insert_plan(con: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, in
         )
     )
     counted = select(M.state, func.count()).where(M.seq > last).group_by(M.state)
-    return dict(con.execute(counted))
+    return dict(con.execute(counted).tuples().all())
 
 
 def insert_exposures(con: Connection, rows: Sequence[dict[str, Any]]) -> int:
@@ -364,4 +364,4 @@ def waiting(con: Connection, now: datetime, routes: Sequence[str]) -> dict[str, 
         .where(state_is("planned"), M.route.in_(routes), M.next_attempt_at <= now)
         .group_by(M.route)
     )
-    return dict(con.execute(found))
+    return dict(con.execute(found).tuples().all())
