@@ -1,16 +1,13 @@
 """A small laboratory for planning and dispatch: versions with decisions, channels that misbehave.
 
-Used by the tests, by ``benchmarks.kill`` and by ``benchmarks.dispatch``. As a program it is one
-process that plans or dispatches, to be killed:
-
-    python -m benchmarks.dispatch_lab plan|dispatch HOME NOW
+Used by the tests, by ``benchmarks.kill`` and by ``benchmarks.dispatch``.
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +23,7 @@ from careloop.program.model import Program
 from careloop.settings import Settings, load_settings
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
+NOON = AS_OF + timedelta(hours=12)
 PROGRAM = "retail_care"
 # Channels by what they may be asked twice: the file channel recognises a message, sms doesn't.
 CHANNELS = ("email", "sms")
@@ -66,7 +64,7 @@ class Lab:
     @classmethod
     def at(cls, home: Path, ledger_url: str | None = None) -> "Lab":
         settings = load_settings(home=home, program=PROGRAM, ledger_url=ledger_url)
-        return cls(settings, load_program(PROGRAM))
+        return cls(settings, _program())
 
     def version(
         self, count: int, as_of: datetime = AS_OF, hours: int = 72, purpose: str = "care"
@@ -105,6 +103,11 @@ class Lab:
     def states(self) -> dict[str, int]:
         """How many messages are in each state."""
         return dict(self.rows("select state, count(*) from messages group by state"))
+
+
+@cache
+def _program() -> Program:
+    return load_program(PROGRAM)
 
 
 def render(messages: Sequence[Message]) -> dict[str, Rendered]:
@@ -166,21 +169,3 @@ def file_channels(home: Path) -> dict[str, FileChannel]:
         "sms": FileChannel(home / "received", "sms", recognises=False),
         "task": FileChannel(home / "received", "task", recognises=True),
     }
-
-
-def main() -> None:
-    """Plan every version of HOME, or dispatch, once."""
-    job, home, now = sys.argv[1], Path(sys.argv[2]), datetime.fromisoformat(sys.argv[3])
-    lab = Lab.at(home)
-    if job == "plan":
-        for file in sorted(lab.settings.published.glob("marts-*.duckdb")):
-            lab.plan(file, now)
-    else:
-        lab.dispatch(file_channels(home), now)
-    print("done", flush=True)
-
-
-NOON = AS_OF + timedelta(hours=12)
-
-if __name__ == "__main__":
-    main()
