@@ -2,6 +2,9 @@
 
 import duckdb
 
+from careloop.ledger.mirror import write_ledger
+from careloop.settings import Settings
+
 REACHABILITY = """
 create table run.reachability as
 select
@@ -13,29 +16,9 @@ select
 from raw.contacts
 """
 
-# Tables of schema `ledger`; all times are UTC. The ledger's own columns, without personal data.
-LEDGER_TABLES = {
-    "messages": "message_id varchar, decision_key varchar, customer_id varchar, rule varchar, "
-    "rule_version varchar, occasion varchar, purpose varchar, channel varchar, kind varchar, "
-    "is_cap_exempt boolean, cap_group varchar, contact_on date, not_before timestamp, "
-    "expires_at timestamp, due_at timestamp, owner_role varchar, owner_id varchar, offer varchar, "
-    "segment varchar, pack varchar, pack_hash varchar, as_of timestamp",
-    "events": "seq bigint, message_id varchar, at_utc timestamp, state varchar, reason varchar, "
-    "attempt integer",
-    "exposures": "decision_key varchar, customer_id varchar, rule varchar, rule_version varchar, "
-    "occasion varchar, arm varchar, holdout_scope varchar, segment varchar, pack varchar, "
-    "pack_hash varchar, as_of timestamp",
-    "feedback": "feedback_id varchar, message_id varchar, customer_id varchar, channel varchar, "
-    "kind varchar, at_utc timestamp, received_at timestamp",
-    "suppressions": "customer_id varchar, channel varchar, purpose varchar, reason varchar, "
-    "at_utc timestamp, lifted_at timestamp",
-}
 
-
-def write_care_inputs(con: duckdb.DuckDBPyConnection) -> None:
+def write_care_inputs(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Creates ``run.reachability`` (one row per customer with contacts: which addresses are there,
-    not what they are) and the tables of schema ``ledger``."""
+    not what they are) and schema ``ledger`` over the ledger's mirror."""
     con.execute(REACHABILITY)
-    con.execute("create schema ledger")
-    for table, columns in LEDGER_TABLES.items():
-        con.execute(f"create table ledger.{table} ({columns})")
+    write_ledger(con, settings)

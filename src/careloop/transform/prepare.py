@@ -89,7 +89,7 @@ def prepare_warehouse(settings: Settings, run: RunInfo) -> None:
     try:
         _write_raw(con, lake)
         _write_run(con, lake, run)
-        write_care_inputs(con)
+        write_care_inputs(con, settings)
         _carry_history(con, settings, run)
         first = _first_day(con, run)
         write_program_tables(con, run.program, first, run.as_of.date() + CALENDAR_AHEAD)

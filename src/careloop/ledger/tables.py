@@ -1,0 +1,191 @@
+"""The ledger's tables. Times are UTC without zone; addresses are kept as hashes only.
+
+``seq`` grows with every row of a table and is never used again: the mirror follows it.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+_PLANNED = text("state = 'planned'")
+_HELD = text("worker is not null")
+
+
+def _seq() -> Column:
+    return Column("seq", _BIG, primary_key=True, autoincrement=True)
+
+
+def _partial(name: str, *columns: Column, where: object) -> Index:
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+# One row per fact about the ledger itself: version of the schema, its own id, salt of the hashes.
+meta = Table(
+    "ledger_meta", metadata, Column("name", String, primary_key=True), Column("value", String)
+)
+
+# One row per decision that is carried out. A decision goes out on one channel, ever: its key is
+# unique here whatever the channel, and message_id = hash of key and channel.
+messages = Table(
+    "messages",
+    metadata,
+    _seq(),
+    Column("message_id", String, nullable=False, unique=True),
+    Column("decision_key", String, nullable=False, unique=True),
+    Column("customer_id", String, nullable=False, index=True),
+    Column("rule", String, nullable=False),
+    Column("rule_version", String, nullable=False),
+    Column("occasion", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("is_cap_exempt", Boolean, nullable=False),
+    Column("cap_group", String),
+    Column("contact_on", Date),
+    Column("not_before", DateTime),
+    Column("expires_at", DateTime),
+    Column("due_at", DateTime),
+    Column("owner_role", String),
+    Column("owner_id", String),
+    Column("offer", String),
+    Column("segment", String),
+    Column("pack", String, nullable=False),
+    Column("pack_hash", String, nullable=False),
+    Column("as_of", DateTime, nullable=False),
+    Column("locale", String),
+    Column("template", String),
+    Column("about", Text),
+    Column("priority", Integer, nullable=False),
+    Column("order_no", _BIG, nullable=False),
+    # What carries it out: the channel, or `task` for what a person does.
+    Column("route", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("state_at", DateTime, nullable=False),
+    # Times it was begun, and how many of these count towards giving up.
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("next_attempt_at", DateTime, nullable=False),
+    # Who holds it, and until when nobody else may take it.
+    Column("worker", String),
+    Column("lease_until", DateTime),
+    Column("provider_id", String),
+    Column("detail", String),
+    sqlite_autoincrement=True,
+)
+_partial(
+    "messages_waiting",
+    messages.c.route,
+    messages.c.priority.desc(),
+    messages.c.as_of,
+    messages.c.order_no,
+    messages.c.next_attempt_at,
+    where=_PLANNED,
+)
+_partial("messages_expiring", messages.c.expires_at, where=_PLANNED)
+_partial("messages_held", messages.c.worker, where=_HELD)
+Index("messages_provider", messages.c.provider_id)
+
+# One row per change of a message's state; never changed. attempt: the number of the attempt.
+events = Table(
+    "events",
+    metadata,
+    _seq(),
+    Column("message_id", String, nullable=False, index=True),
+    Column("at_utc", DateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("attempt", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row per decision that reached the holdout, with its arm.
+exposures = Table(
+    "exposures",
+    metadata,
+    _seq(),
+    Column("decision_key", String, nullable=False, unique=True),
+    Column("customer_id", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("rule_version", String, nullable=False),
+    Column("occasion", String, nullable=False),
+    Column("arm", String),
+    Column("holdout_scope", String),
+    Column("segment", String),
+    Column("pack", String, nullable=False),
+    Column("pack_hash", String, nullable=False),
+    Column("as_of", DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row per thing that came back.
+feedback = Table(
+    "feedback",
+    metadata,
+    _seq(),
+    Column("feedback_id", String, nullable=False, unique=True),
+    Column("message_id", String, index=True),
+    Column("customer_id", String),
+    Column("channel", String),
+    Column("kind", String, nullable=False),
+    Column("at_utc", DateTime, nullable=False),
+    Column("received_at", DateTime, nullable=False),
+    Column("detail", String),
+    sqlite_autoincrement=True,
+)
+
+# One row per customer or address that must not be used. scope: customer (key is the customer_id)
+# or address (key is the address's hash, which survives erasure). No channel, no purpose: all.
+# Lifting a suppression gives it lifted_at and a new seq; suppression_id stays.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    _seq(),
+    Column("suppression_id", String, nullable=False, unique=True),
+    Column("scope", String, nullable=False),
+    Column("key", String, nullable=False, index=True),
+    Column("channel", String),
+    Column("purpose", String),
+    Column("reason", String, nullable=False),
+    Column("at_utc", DateTime, nullable=False),
+    Column("lifted_at", DateTime),
+    sqlite_autoincrement=True,
+)
+
+# One row per published version that was planned.
+plans = Table(
+    "plans",
+    metadata,
+    Column("version", String, primary_key=True),
+    Column("as_of", DateTime),
+    Column("pack", String, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("finished_at", DateTime),
+    Column("messages", _BIG, nullable=False, default=0),
+    Column("exposures", _BIG, nullable=False, default=0),
+)
+
+# One row per order to all dispatchers: `pause`, `stop` (count grows with each), `rest:<route>`.
+controls = Table(
+    "controls",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("count", Integer, nullable=False, default=0),
+    Column("until", DateTime),
+    Column("reason", String),
+    Column("changed_at", DateTime, nullable=False),
+)
