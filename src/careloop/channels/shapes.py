@@ -10,6 +10,7 @@ from careloop.channels.base import (
     Receipt,
     Rendered,
     TemporaryError,
+    UnknownOutcome,
 )
 from careloop.channels.options import FIELDS, WebhookOptions
 from careloop.channels.private import scrubbed
@@ -58,7 +59,7 @@ def _name(name: str, options: WebhookOptions) -> str:
 def accepted(answer: Any, message: Rendered, options: WebhookOptions) -> Receipt:
     """The receipt of a 2xx answer; raises DeliveryError or TokenExpired where its code says no."""
     if options.shape == "wecom":
-        return _wecom(answer, message)
+        return _wecom(answer)
     number = _text(at_path(answer, options.provider_id_path))
     if options.code_path:
         code = _text(at_path(answer, options.code_path))
@@ -69,17 +70,17 @@ def accepted(answer: Any, message: Rendered, options: WebhookOptions) -> Receipt
 
 def _refused(code: str | None, message: Rendered, options: WebhookOptions) -> DeliveryError:
     if code is None:
-        return TemporaryError(f"the answer has no {options.code_path}")
+        return UnknownOutcome(f"the answer has no {options.code_path}")
     reason = scrubbed(f"the provider answered {options.code_path} {code}", message.address)
     if code in options.temporary_codes:
         return TemporaryError(reason)
     return PermanentError(reason, code in options.bad_address_codes)
 
 
-def _wecom(answer: Any, message: Rendered) -> Receipt:
+def _wecom(answer: Any) -> Receipt:
     code = answer.get("errcode") if isinstance(answer, dict) else None
     if not isinstance(code, int):
-        raise TemporaryError("WeCom's answer has no errcode")
+        raise UnknownOutcome("WeCom's answer has no errcode")
     if code in WECOM_TOKEN:
         raise TokenExpired(code)
     reason = f"WeCom answered errcode {code}"

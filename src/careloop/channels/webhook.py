@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,9 @@ from careloop.channels.base import (
 from careloop.channels.options import WebhookOptions
 from careloop.channels.shapes import TokenExpired, accepted, at_path, body
 from careloop.clock import now as wall_clock
+
+# It logs addresses with the tokens in them.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 WECOM_SEND, WECOM_TOKEN = "/cgi-bin/message/send", "/cgi-bin/gettoken"
 # Wrong address, wrong credentials, moved: true of every message, so the channel is at fault.
