@@ -60,8 +60,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    rate_per_second: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="At most so many messages a second; as fast as it goes if left out."
+    rate: Annotated[str, StringConstraints(pattern=r"^\s*\d+(\.\d+)?\s*/\s*[smh]\s*$")] | None = (
+        Field(
+            None,
+            description='At most so many messages, e.g. "10/s", "600/m"; unlimited if left out.',
+        )
+    )
+    tries: Annotated[int, Field(ge=1)] = Field(
+        5, description="Temporary failures after which a message is given up."
     )
 
 

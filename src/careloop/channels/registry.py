@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from careloop.channels.base import Channel, DeliveryError, Rendered
+from careloop.channels.base import CheckedChannel, DeliveryError, Rendered
 from careloop.channels.file import FileChannel
 from careloop.channels.options import (
     AppriseOptions,
@@ -49,7 +49,7 @@ class Setup:
     configured: bool
     target: str
     accepts_idempotency_key: bool
-    rate_per_second: float | None
+    rate: str | None
     missing: tuple[str, ...]
 
 
@@ -99,7 +99,7 @@ def open_channels(
     *,
     zone: str | None = None,
     now: Callable[[], datetime] = wall_clock,
-) -> dict[str, Channel]:
+) -> dict[str, CheckedChannel]:
     """The channels by name, ready to be entered; nothing is connected yet.
 
     zone: of the days files are named by; the program's if None. Messages of kind ``task`` go to
@@ -109,7 +109,9 @@ def open_channels(
     return {name: _open(settings, name, zone, now) for name in dict.fromkeys(names)}
 
 
-def _open(settings: Settings, name: str, zone: str | None, now: Callable[[], datetime]) -> Channel:
+def _open(
+    settings: Settings, name: str, zone: str | None, now: Callable[[], datetime]
+) -> CheckedChannel:
     options = options_of(settings, name)
     if isinstance(options, SmtpOptions):
         from careloop.channels.smtp import SmtpChannel
@@ -169,7 +171,7 @@ def _setup(settings: Settings, name: str) -> Setup:
         target = "careloop tasks list"
     missing = [variable(name, key) for key in needs if not _secret(name, key)]
     configured = name in settings.channels
-    return Setup(name, kind, configured, target, keyed, options.rate_per_second, tuple(missing))
+    return Setup(name, kind, configured, target, keyed, options.rate, tuple(missing))
 
 
 def example(name: str, address: str | None, locale: str) -> Rendered:
