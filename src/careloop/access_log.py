@@ -67,7 +67,7 @@ def record(
 def record_all(
     settings: Settings, fields: dict[str, list[str]], why: str, run_id: str
 ) -> list[Access]:
-    """As ``record``, one line for each customer of ``fields``: all are on disk, or none is shown."""
+    """As ``record``, for many customers at once: all lines are on disk, or nothing is shown."""
     why = checked_reason(why)
     at, who = now().isoformat(), who_am_i()
     found = [Access(at, who, one, why, tuple(names), run_id) for one, names in fields.items()]

@@ -117,7 +117,7 @@ def _mailbox(name: str | None, address: str) -> str:
 def _words(text: str, header: str) -> str:
     """``text`` as RFC 2047 words of at most 75 characters where it isn't plain ASCII."""
     charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"
-    return Header(text, charset, header_name=header).encode(linesep="\r\n")
+    return Header(text, charset, maxlinelen=75, header_name=header).encode(linesep="\r\n")
 
 
 def _one_line(text: str, what: str) -> str:

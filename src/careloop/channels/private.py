@@ -16,5 +16,6 @@ def scrubbed(text: str, *secrets: str | None) -> str:
             text = re.sub(
                 rf"(?<!\w){re.escape(secret.strip())}(?!\w)", "…", text, flags=re.IGNORECASE
             )
-    text = _NUMBER.sub("…", _MAIL.sub("…", _CONTROL.sub(" ", text))).strip()
+    text = _NUMBER.sub("…", _MAIL.sub("…", _CONTROL.sub(" ", text)))
+    text = " ".join(text.split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -40,7 +40,7 @@ def list_channels(home: Home = None, as_json: JsonFlag = False) -> None:
 
 
 @channels_app.command("check")
-def check(
+def check_channels(
     names: Annotated[
         list[str] | None,
         typer.Argument(help="Channels; those that are configured if none is named."),
@@ -60,7 +60,7 @@ def check(
 
 
 @channels_app.command("test")
-def test(
+def send_test(
     name: Annotated[str, typer.Argument(help="The channel.")],
     to: Annotated[
         str | None, typer.Option("--to", help="Address of somebody who knows of the test.")

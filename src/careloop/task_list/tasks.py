@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from careloop.task_list.words import words
 
 SHORTEST = 6
 DONE = "done"
+BUSY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ def _ledger(settings: Settings) -> Iterator[tuple[Connection, Table, Table]]:
     if settings.ledger_url is None and not path.exists():
         raise SettingsError(f"there is no ledger at {path}", "nothing has been planned yet")
     url = settings.ledger_url or f"sqlite:///{path}"
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    wait = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, connect_args=wait)
     try:
         if not inspect(engine).has_table("messages"):
             raise SettingsError("the ledger has no messages", "nothing has been planned yet")
@@ -181,8 +184,8 @@ def _result(detail: str | None) -> str | None:
     return str(found) if found else None
 
 
-def _order(task: Task) -> tuple[str, str, datetime, str]:
-    due = task.due_at or datetime.max - timedelta(days=1)
+def _order(task: Task) -> tuple[str, str, str, str]:
+    due = task.due_at.isoformat() if task.due_at else "~"
     return task.owner_role or "~", task.owner_id or "~", due, task.task
 
 
