@@ -91,3 +91,11 @@ class Channel(Protocol):
     def send(self, message: Rendered) -> Receipt:
         """Hand over one message; raises a DeliveryError."""
         ...
+
+
+class CheckedChannel(Channel, Protocol):
+    """A channel that can say whether it would work."""
+
+    def check(self) -> str:
+        """What is there, in words, after connecting and logging in; raises ChannelDown."""
+        ...

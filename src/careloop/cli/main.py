@@ -23,6 +23,8 @@ COMMANDS = (
     "customer",
     "explain",
     "rule_diff",
+    "tasks",
+    "channels",
     "prefect",
 )
 

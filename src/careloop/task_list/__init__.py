@@ -1,0 +1,1 @@
+"""The follow-up list of the team: what the ledger has for people to do."""

@@ -1,0 +1,193 @@
+"""Tasks as the ledger has them, and writing back that one is done."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, MetaData, Table, and_, create_engine, insert, inspect, select
+from sqlalchemy.exc import IntegrityError
+
+from careloop.errors import SettingsError
+from careloop.settings import Settings
+from careloop.task_list.words import words
+
+SHORTEST = 6
+DONE = "done"
+BUSY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something a person shall do for a customer; no personal data. Times are UTC.
+
+    state: open, late (open and past due), done. row: the message's columns in the ledger.
+    """
+
+    task: str
+    customer_id: str
+    rule: str
+    channel: str
+    owner_role: str | None
+    owner_id: str | None
+    due_at: datetime | None
+    offer: str | None
+    about: dict[str, Any]
+    state: str
+    result: str | None
+    row: dict[str, Any]
+
+
+def read_tasks(
+    settings: Settings,
+    now: datetime,
+    zone: str,
+    *,
+    owner: str | None = None,
+    due_before: date | None = None,
+    with_done: bool = False,
+) -> list[Task]:
+    """The tasks on the list, by owner (role, then staff id), due time, then id.
+
+    owner: a role or a staff id. due_before: only those due before that local day begins. Those
+    without a due time come last and are left out under due_before.
+    """
+    limit = datetime.combine(due_before, time(), ZoneInfo(zone)) if due_before else None
+    with _ledger(settings) as (con, messages, feedback):
+        done = _done(messages, feedback)
+        query = select(messages, feedback.c.detail.label("_done")).select_from(done)
+        query = query.where(messages.c.kind == "task", messages.c.state == "sent")
+        if not with_done:
+            query = query.where(feedback.c.feedback_id.is_(None))
+        if owner:
+            query = query.where((messages.c.owner_id == owner) | (messages.c.owner_role == owner))
+        if limit:
+            query = query.where(messages.c.due_at < _utc(limit))
+        rows = [dict(row._mapping) for row in con.execute(query)]
+    return sorted((_task(row, _utc(now)) for row in rows), key=_order)
+
+
+def mark_done(
+    settings: Settings, task: str, result: str, by: str, now: datetime
+) -> tuple[str, bool]:
+    """Write back that ``by`` (staff id) did a task; returns its id and whether that was new.
+
+    task: its id or the first six characters or more. Raises SettingsError for one that isn't on
+    the list, or was done with another result.
+    """
+    if result not in words()["results"]:
+        raise SettingsError(
+            f"there is no result {result}", f"allowed: {', '.join(words()['results'])}"
+        )
+    with _ledger(settings) as (con, messages, feedback):
+        found = _named(con, messages, task)
+        row = {
+            "feedback_id": f"{DONE}:{found['message_id']}",
+            "message_id": found["message_id"],
+            "customer_id": found["customer_id"],
+            "channel": found["channel"],
+            "kind": DONE,
+            "at_utc": _utc(now),
+            "received_at": _utc(now),
+            "detail": json.dumps({"by": by, "result": result}, sort_keys=True),
+        }
+        try:
+            con.execute(insert(feedback).values(row))
+            con.commit()
+        except IntegrityError:
+            con.rollback()
+            earlier = _earlier(con, feedback, row["feedback_id"])
+            if earlier != result:
+                raise SettingsError(
+                    f"task {task} was done before, with the result {earlier}",
+                    "what is in the ledger stays; nothing was changed",
+                ) from None
+            return found["message_id"], False
+    return found["message_id"], True
+
+
+def _earlier(con: Connection, feedback: Table, feedback_id: str) -> str | None:
+    query = select(feedback.c.detail).where(feedback.c.feedback_id == feedback_id)
+    return _result(con.execute(query).scalar_one())
+
+
+def _named(con: Connection, messages: Table, task: str) -> dict[str, Any]:
+    task = task.strip().lower()
+    if len(task) < SHORTEST or not all(c in "0123456789abcdef" for c in task):
+        raise SettingsError(
+            f"{task!r} names no task", "give its id, or the first six characters or more"
+        )
+    on_list = and_(messages.c.kind == "task", messages.c.state == "sent")
+    query = select(messages).where(on_list, messages.c.message_id.startswith(task)).limit(2)
+    rows = [dict(row._mapping) for row in con.execute(query)]
+    if len(rows) != 1:
+        told = "is not on the list" if not rows else "names several tasks"
+        raise SettingsError(f"{task} {told}", "`careloop tasks list` shows the ids")
+    return rows[0]
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[tuple[Connection, Table, Table]]:
+    """The tables messages and feedback; raises SettingsError when there is no ledger yet."""
+    path = settings.home / "ledger.db"
+    if settings.ledger_url is None and not path.exists():
+        raise SettingsError(f"there is no ledger at {path}", "nothing has been planned yet")
+    url = settings.ledger_url or f"sqlite:///{path}"
+    wait = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, connect_args=wait)
+    try:
+        if not inspect(engine).has_table("messages"):
+            raise SettingsError("the ledger has no messages", "nothing has been planned yet")
+        known = MetaData()
+        tables = [Table(name, known, autoload_with=engine) for name in ("messages", "feedback")]
+        with engine.connect() as con:
+            yield con, tables[0], tables[1]
+    finally:
+        engine.dispose()
+
+
+def _done(messages: Table, feedback: Table) -> Any:
+    """Messages with what says that they are done."""
+    same = and_(feedback.c.message_id == messages.c.message_id, feedback.c.kind == DONE)
+    return messages.outerjoin(feedback, same)
+
+
+def _task(row: dict[str, Any], now: datetime) -> Task:
+    told = row.pop("_done")
+    due = row["due_at"]
+    late = due is not None and due < now
+    return Task(
+        task=row["message_id"],
+        customer_id=row["customer_id"],
+        rule=row["rule"],
+        channel=row["channel"],
+        owner_role=row["owner_role"],
+        owner_id=row["owner_id"],
+        due_at=due,
+        offer=row["offer"],
+        about=json.loads(row["about"]) if row["about"] else {},
+        state="done" if told is not None else "late" if late else "open",
+        result=_result(told),
+        row=row,
+    )
+
+
+def _result(detail: str | None) -> str | None:
+    try:
+        found = json.loads(detail or "{}").get("result")
+    except (ValueError, AttributeError):
+        return None
+    return str(found) if found else None
+
+
+def _order(task: Task) -> tuple[str, str, str, str]:
+    due = task.due_at.isoformat() if task.due_at else "~"
+    return task.owner_role or "~", task.owner_id or "~", due, task.task
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)

@@ -1,0 +1,23 @@
+"""The list's words in both languages."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+
+@cache
+def words() -> dict[str, Any]:
+    """``words.yml``: headings, states, results, roles and channels."""
+    return yaml.safe_load(files("careloop.task_list").joinpath("words.yml").read_text("utf-8"))
+
+
+def word(kind: str, value: str | None, lang: str) -> str | None:
+    """How a value of a kind reads; the value itself where there is no word for it."""
+    return words()[kind].get(value, {}).get(lang, value) if value else None
+
+
+def language(locale: str) -> str:
+    """``zh`` or ``en``."""
+    return "zh" if locale.startswith("zh") else "en"
