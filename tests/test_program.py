@@ -71,10 +71,6 @@ FIGURES = {
         "segments.new.expected_share": "0.4",
         "segments.dormant.expected_share": "0.2",
         "offers.return_discount.value": "0.2",
-        "moments.delivery_follow_up.after": "3d",
-        "moments.delivery_follow_up.until": "7d",
-        "moments.wake_up.event": "no_purchase",
-        "moments.wake_up.after": "3mo",
         "activity.dormant_measure": "days_since_last_order",
         "activity.dormant_days": "90",
         "sla.clocks.complaint_answer.target": "24h",
@@ -89,21 +85,13 @@ FIGURES = {
     "key_account": {
         "activity.dormant_measure": "days_since_last_interaction",
         "activity.dormant_days": "30",
-        "moments.win_back.after": "30d",
         "churn.order_by": "value",
         "sla.clocks.churn_call.target": "24h",
-        "moments.complaints_call.until": "24h",
         "churn.levels.0.action": "care_message",
         "churn.levels.0.owner": "automatic",
         "churn.levels.1.action": "win_back_plan",
         "churn.levels.2.action": "win_back_plan",
         "churn.levels.2.notify": "account_manager",
-        "cadences.high_value_contact.every": "1w",
-        "cadences.high_value_contact.depth": "in_depth",
-        "cadences.middle_contact.every": "1mo",
-        "cadences.middle_contact.latest": "1q",
-        "cadences.basic_content.every": "1q",
-        "cadences.basic_survey.every": "1q",
         "emergency.respond_within": "30m",
         "sla.clocks.outage_response.target": "30m",
         "loyalty.referrals.steps.0.from_count": "1",
@@ -151,7 +139,6 @@ FIGURES = {
         "goals.targets.after_sale_cycle.value": "3.0",
         "sla.clocks.after_sale_solved.target": "3d",
         "sla.clocks.survey_asked.target": "24h",
-        "moments.satisfaction.until": "24h",
         "goals.targets.put_right.value": "0.9",
         "goals.targets.disputes.change": "-0.6",
         "goals.targets.content_open.change": "0.35",
@@ -170,15 +157,9 @@ FIGURES = {
         "goals.watched.0.every": "month",
         "stages.new.when.at_most": "90",
         "sla.clocks.first_deal_call.target": "3wd",
-        "moments.first_deal_call.until": "3wd",
         "sla.clocks.new_enquiry.target": "24h",
-        "cadences.weekly_tip.every": "1w",
-        "cadences.quarterly_survey.every": "1q",
-        "cadences.salon.every": "6mo",
         "segments.high_value.when.any.0.measure": "is_strategic",
         "segments.high_value.when.any.1.all.0.above": "0.9",
-        "cadences.high_value_contact.every": "1mo",
-        "cadences.high_value_visit.every": "1y",
         "sla.clocks.urgent_response.target": "2h",
         "sla.clocks.urgent_solved.target": "24h",
         "sla.clocks.general_closed.target": "48h",
@@ -272,7 +253,8 @@ def test_hash_changes_with_values_rules_and_messages(tmp_path):
     file = folder / "program.yml"
     file.write_text(file.read_text("utf-8").replace("target: 10m", "target: 11m"), "utf-8")
     seen.append(load_program(folder).hash)
-    (folder / "rules.yml").write_text("[]", "utf-8")
+    rules = folder / "rules.yml"
+    rules.write_text(rules.read_text("utf-8").replace("priority: 60", "priority: 61", 1), "utf-8")
     seen.append(load_program(folder).hash)
     (folder / "messages").mkdir()
     (folder / "messages" / "hello.sms.en.j2").write_text("Hello", "utf-8")
@@ -340,12 +322,12 @@ BROKEN = [
      "cannot count working days", "business"),
     ("touchpoints: [consult], target", "touchpoints: [consulting], target",
      "sla.clocks[0].touchpoints[0]", "did you mean consult", "after_sale"),
-    ("segments: [core], every: 6mo", "segments: [cores], every: 6mo", "cadences[0].segments[0]",
-     "is no segment of this pack", "core"),
-    ("offer: return_discount", "offer: discount", "moments[12].offer", "is no offer",
-     "return_discount"),
-    ("occasion: mid_autumn", "occasion: midautumn", "moments[10].occasion", "did you mean",
-     "mid_autumn"),
+    ("valid: 30d, segments: [dormant]}", "valid: 30d, segments: [dorment]}",
+     "offers[0].segments[0]", "is no segment of this pack", "dormant"),
+    ("act_within: 24h, offer: exclusive}", "act_within: 24h, offer: exclusiv}",
+     "churn.levels[1].offer", "did you mean exclusive", "return_discount"),
+    ("late_offer: late_coupon", "late_offer: late", "late_delivery.late_offer", "is no offer",
+     "late_coupon"),
     ("measure: interval_ratio, worst: 3, best: 1, weight: 20", "measure: interval_ratio, worst: 3,"
      " best: 1, weight: 0", "health.components[0].weight", "greater than 0", None),
     ("id: rhythm, aspect: activity", "id: rhythm, aspect: activeness",

@@ -178,11 +178,6 @@ def _sections(pack: Program) -> list[tuple[str, list[str], list[list]]]:
             ],
         ),
         (
-            "Regular contact",
-            ["cadence", "for", "every", "kind", "by"],
-            [[c.id, _names(c.segments + c.stages), c.every, c.depth, c.who] for c in pack.cadences],
-        ),
-        (
             "KPI targets",
             ["target", "KPI", "for", "aim", "within"],
             [[t.id, t.kpi, _scope(t), _aim(t), t.within] for t in pack.goals.targets],

@@ -1,5 +1,4 @@
-"""The part of a pack about what is done for customers: churn alerts, calibration, offers, care
-moments."""
+"""The part of a pack about what is done for customers: churn alerts, calibration, offers."""
 
 from datetime import date
 from typing import Annotated, Literal, Self
@@ -7,19 +6,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from careloop.program.base import (
-    Channel,
     Closed,
     Duration,
     Id,
     Level,
     Mistake,
     PositiveInt,
-    Purpose,
     Role,
     Share,
     Text,
     refuse,
-    rough_days,
 )
 from careloop.program.conditions import Condition
 from careloop.program.measures import MEASURES
@@ -245,65 +241,5 @@ class Offer(Closed):
             )
         elif self.kind == "discount_share" and self.value > 1:
             mistakes.append(Mistake(("value",), self.value, "must be a share: 0.2 is 20 % off"))
-        refuse(mistakes)
-        return self
-
-
-class Moment(Closed):
-    """A care moment: what is due to a customer how long after which event."""
-
-    id: Id = Field(description="Name in rules.")
-    title: Text = Field(description="Name people read.")
-    phase: Literal["pre_sale", "in_sale", "after_sale", "long_term"] = Field(
-        description="Part of the customer journey."
-    )
-    purpose: Purpose = Field(description="What for.")
-    event: Literal[
-        "registered",
-        "first_deal",
-        "order_paid",
-        "order_preparing",
-        "order_shipped",
-        "delivered",
-        "delivery_late",
-        "order_completed",
-        "ticket_solved",
-        "cart_abandoned",
-        "no_purchase",
-        "no_interaction",
-        "birthday",
-        "registration_anniversary",
-        "first_purchase_anniversary",
-        "membership_anniversary",
-        "company_anniversary",
-        "cooperation_anniversary",
-        "occasion",
-        "complaints_repeated",
-        "feature_update",
-        "replacement_due",
-        "interest_matched",
-    ] = Field(description="What it follows.")
-    after: Duration | None = Field(
-        None, description="Earliest after the event; at once if left out."
-    )
-    until: Duration | None = Field(None, description="Latest after the event.")
-    occasion: Id | None = Field(None, description="The occasion, where the event is one.")
-    segments: list[Id] = Field(default=[], description="Segments it is for; all if empty.")
-    stages: list[Id] = Field(default=[], description="Stages it is for; all if empty.")
-    channels: list[Channel] = Field(description="Channels in order of preference.")
-    who: Role = Field(description="Who does it.")
-    offer: Id | None = Field(None, description="Offer that goes with it.")
-
-    @model_validator(mode="after")
-    def _window(self) -> Self:
-        mistakes = []
-        if self.after and self.until and rough_days(self.until) < rough_days(self.after):
-            mistakes.append(Mistake(("until",), self.until, f"is before `after` ({self.after})"))
-        if (self.event == "occasion") != (self.occasion is not None):
-            mistakes.append(
-                Mistake(
-                    ("occasion",), self.occasion, "is needed for the event occasion, and only there"
-                )
-            )
         refuse(mistakes)
         return self

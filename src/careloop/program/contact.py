@@ -1,4 +1,4 @@
-"""The part of a pack about contact: cadences, caps, quiet hours, holdout, consent, loyalty."""
+"""The part of a pack about contact: caps, quiet hours, holdout, consent, loyalty."""
 
 from datetime import date
 from typing import Annotated, Literal, Self
@@ -13,48 +13,13 @@ from careloop.program.base import (
     Mistake,
     PositiveInt,
     Purpose,
-    Role,
     Text,
     TimeOfDay,
     refuse,
     repeated,
-    rough_days,
     split_duration,
     wrong,
 )
-
-
-class Cadence(Closed):
-    """How often someone is contacted, at the least."""
-
-    id: Id = Field(description="Name in tables and rules.")
-    title: Text = Field(description="Name people read.")
-    segments: list[Id] = Field(default=[], description="Segments it is for; all if empty.")
-    stages: list[Id] = Field(default=[], description="Stages it is for; all if empty.")
-    every: Duration = Field(description="Once in this time.")
-    latest: Duration | None = Field(
-        None, description="Longest without contact that is still all right; `every` if left out."
-    )
-    depth: Literal[
-        "in_depth",
-        "structured",
-        "standard_content",
-        "useful_content",
-        "tip",
-        "survey",
-        "interview",
-        "invitation",
-        "visit",
-    ] = Field(description="Kind of contact.")
-    who: Role = Field(description="Who does it.")
-    channels: list[Channel] = Field(description="Channels in order of preference.")
-    purpose: Purpose = Field(description="What it is for.")
-
-    @model_validator(mode="after")
-    def _order(self) -> Self:
-        if self.latest and rough_days(self.latest) < rough_days(self.every):
-            refuse([Mistake(("latest",), self.latest, f"is shorter than every ({self.every})")])
-        return self
 
 
 class Cap(Closed):

@@ -58,8 +58,6 @@ class Program(Closed):
     )
     calibration: care.Calibration = Field(description="Review of thresholds and tiers.")
     offers: list[care.Offer] = Field(description="Benefits that rules may give.")
-    moments: list[care.Moment] = Field(description="What is due after which event.")
-    cadences: list[contact.Cadence] = Field(description="Regular contact.")
     caps: contact.Caps = Field(description="Limits of contact.")
     quiet_hours: contact.QuietHours = Field(description="Times without messages.")
     holdout: contact.Holdout = Field(description="Customers left alone, for comparison.")

@@ -66,8 +66,6 @@ LISTS: dict[str, str] = {
     "tags": "tags.definitions",
     "dayparts": "channel_preference.contact_times.dayparts",
     "offers": "offers",
-    "moments": "moments",
-    "cadences": "cadences",
     "caps": "caps.limits",
     "tiers": "loyalty.tiers",
     "point_earnings": "loyalty.points.earn",
@@ -300,10 +298,7 @@ def _is_kind(annotation: Any, kind: type) -> bool:
 
 _DURATIONS = {
     "target",
-    "every",
-    "latest",
     "after",
-    "until",
     "within",
     "over",
     "per",
