@@ -48,7 +48,12 @@ class Use:
 
 
 def check(program: Program) -> list[Problem]:
-    """Everything wrong with the pack's messages, by file and line; warnings among them."""
+    """Everything wrong with the messages of a pack, by file and line."""
+    return [problem for problem in check_all(program) if not problem.is_warning]
+
+
+def check_all(program: Program) -> list[Problem]:
+    """As ``check``, and after it what is worth a look: unused files, long SMS."""
     return _Check(program).problems()
 
 

@@ -10,17 +10,16 @@ from zoneinfo import ZoneInfo
 from careloop.program.base import split_duration
 from careloop.program.care import Offer
 
-COMPOUND_SURNAMES = frozenset(
-    "欧阳 太史 端木 上官 司马 东方 独孤 南宫 万俟 闻人 夏侯 诸葛 尉迟 公羊 赫连 澹台 皇甫 宗政 濮阳 公冶 "
-    "太叔 申屠 公孙 慕容 仲孙 钟离 长孙 宇文 司徒 鲜于 司空 闾丘 令狐 百里 呼延 东郭 南门 西门 第五 轩辕 拓跋 "
-    "完颜 纳兰".split()
+COMPOUND_SURNAMES = re.compile(
+    "欧阳|太史|端木|上官|司马|东方|独孤|南宫|万俟|闻人|夏侯|诸葛|尉迟|公羊|赫连|澹台|皇甫|宗政|濮阳|公冶|"
+    "太叔|申屠|公孙|慕容|仲孙|钟离|长孙|宇文|司徒|鲜于|司空|闾丘|令狐|百里|呼延|东郭|南门|西门|第五|轩辕|"
+    "拓跋|完颜|纳兰"
 )
 _CHINESE = re.compile(r"[\u3400-\u9fff]+(·[\u3400-\u9fff]+)*")
 _NOT_A_NAME = re.compile(r"://|www\.|@|\.(com|cn|net|org|top|xyz|info)\b", re.IGNORECASE)
 _LONGEST_NAME = 60
-_MONTHS = (
-    "January February March April May June July August September October November December".split()
-)
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September")
+_MONTHS += ("October", "November", "December")
 
 
 def language(locale: str) -> str:
@@ -56,7 +55,7 @@ def called(person: str | None, sex: str | None, company: str | None, locale: str
     if _CHINESE.fullmatch(person):
         if lang != "zh" or "·" in person or len(person) < 2:
             return person
-        long = person[:2] in COMPOUND_SURNAMES and len(person) > 2
+        long = COMPOUND_SURNAMES.match(person) and len(person) > 2
         return person[: 2 if long else 1] + ("女士" if sex == "female" else "先生")
     if lang == "zh":
         return person + ("女士" if sex == "female" else "先生")

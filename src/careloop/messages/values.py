@@ -36,7 +36,6 @@ _LANGUAGES = {
     "en": {"zh": "Chinese", "en": "English"},
 }
 _EXAMPLE_DAY = date(2026, 11, 1)
-EXAMPLE_URLS = ("https://shop.example.com", "https://survey.example.com/q")
 
 
 @dataclass(frozen=True)
@@ -195,3 +194,37 @@ def example_values(program: Program, rule: Rule, channel: str, locale: str) -> d
     if rule.purpose == "service":
         known["unsubscribe_url"] = None
     return known
+
+
+# The payload of an occasion, as decisions carry it, for a preview where there is none yet.
+_EXAMPLE_ABOUT: dict[str, object] = {
+    "order_id": "O20261101-88",
+    "order_amount": "128.5",
+    "promised_on": "2026-11-05",
+    "days_late": 2,
+    "product": "净水滤芯 U608",
+    "ticket_id": "T20261101-7",
+    "occasion_on": "2026-11-11",
+    "years": 3,
+    "points": 1200,
+    "expires_on": "2026-12-31",
+}
+
+
+def example_about(program: Program, rule: Rule) -> dict[str, object]:
+    """A payload as an occasion of the rule would have it, made up."""
+    known = {v.name for v in available(rule)}
+    about = {
+        "product_name" if key == "product" else key: value
+        for key, value in _EXAMPLE_ABOUT.items()
+        if key in known
+    }
+    if rule.trigger.entered and rule.trigger.entered.tiers:
+        about["tier"] = rule.trigger.entered.tiers[0]
+    return {**about, "currency": program.currency} if "order_amount" in about else about
+
+
+def example_occasion(rule: Rule, on: date) -> str:
+    """The text that would identify such an occasion."""
+    name = rule.trigger.occasion.name if rule.trigger.occasion else rule.id
+    return f"{name}:{on.isoformat()}"
