@@ -48,6 +48,20 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="How each channel sends: its `type` and options; a dry run into files if unset",
     )
+    sender_name: str | None = Field(
+        default=None, max_length=60, description="The company, as customers know it"
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="Where the receiver of unsubscribe links is reached from outside",
+    )
+    survey_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s]+$", description="The company's questionnaire"
+    )
+    shop_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s]+$", description="Where customers order"
+    )
 
     @classmethod
     def settings_customise_sources(

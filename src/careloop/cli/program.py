@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.errors import ProgramError
+from careloop.messages import check_all
 from careloop.program.calendar import WorkCalendar
 from careloop.program.conditions import condition_text
 from careloop.program.goals import KpiTarget
@@ -101,12 +102,27 @@ def check(
 ) -> None:
     """Check a pack: exit code 0 and its hash, or 4 and every problem with path and line.
 
+    The messages of its rules are rendered with example values, in every locale and channel.
+
     Example: careloop program check programs/my_shop
     """
     pack = load_program(name)
+    problems = check_all(pack)
+    wrong = [problem for problem in problems if not problem.is_warning]
+    if wrong:
+        count = "a problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+        raise ProgramError(
+            f"the messages of {pack.name} have {count}:"
+            + "".join(f"\n  - {problem}" for problem in wrong),
+            "docs/messages.md describes the files and every variable",
+        )
+    warnings = [str(problem) for problem in problems]
     if as_json:
-        print_json({"ok": True, "name": pack.name, "hash": pack.hash, "folder": pack.folder})
+        data = {"ok": True, "name": pack.name, "hash": pack.hash, "folder": pack.folder}
+        print_json({**data, "warnings": warnings})
         return
+    for warning in warnings:
+        console().print(f"note: {warning}", markup=False, style="dim")
     print_table(["pack", "result", "hash"], [[pack.name, "OK", pack.hash]])
 
 

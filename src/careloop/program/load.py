@@ -26,6 +26,7 @@ RULES = "rules.yml"
 # Time zones and countries would fill the screen.
 _SHOWN = 80
 MESSAGES = "messages/**/*"
+COMMON = "_common"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def load_program(name_or_path: str | Path, programs_dir: Path | None = None) -> 
     if problems or program is None:
         raise InvalidProgram(file, sorted(problems, key=lambda p: (p.line or 0, p.path)))
     program._folder = file.parent
-    program._bases = _bases(file, programs_dir)
+    program._bases = (*_bases(file, programs_dir), *_common(file, programs_dir))
     program._rules = _load_rules(program)
     program._hash = pack_hash(program)
     return program
@@ -150,6 +151,13 @@ def _bases(file: Path, programs_dir: Path | None) -> tuple[Path, ...]:
         return ()
     base = find_program(str(data["extends"]), programs_dir)
     return (base.parent, *_bases(base, programs_dir))
+
+
+def _common(file: Path, programs_dir: Path | None) -> tuple[Path, ...]:
+    """The folder of messages that packs share: beside the pack, else with the other packs."""
+    beside = (file.parent.parent, programs_dir or default_programs_dir(), PROJECT_ROOT / "programs")
+    found = next((folder / COMMON for folder in beside if (folder / COMMON).is_dir()), None)
+    return (found,) if found else ()
 
 
 def _extended(data: Any, file: Path, programs_dir: Path | None) -> Any:

@@ -112,8 +112,8 @@ class Program(Closed):
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Its own folder and those of the packs it extends, the nearest first: where rules and
-        messages are looked for."""
+        """Its own folder, those of the packs it extends, the nearest first, and the one that all
+        packs share: where rules and messages are looked for."""
         return () if self._folder is None else (self._folder, *self._bases)
 
     @property
