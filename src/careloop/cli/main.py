@@ -20,6 +20,8 @@ COMMANDS = (
     "quality",
     "marts",
     "customer",
+    "feedback",
+    "erase",
     "prefect",
 )
 
