@@ -37,7 +37,9 @@ CANDIDATES = (
 )
 
 
-def made_program(pack: str = "retail_care", rules: list[dict] | None = None, **parts: Any) -> Program:
+def made_program(
+    pack: str = "retail_care", rules: list[dict] | None = None, **parts: Any
+) -> Program:
     """A pack with other rules and other parts. parts: fields of caps, holdout … by name."""
     program = load_program(pack, PROJECT_ROOT / "programs")
     changed = {
@@ -96,8 +98,7 @@ def random_world(program: Program, as_of: datetime, customers: int, seed: int) -
     world = World(program, as_of, {})
     rng = random.Random(seed)
     rows: Rows = {
-        name: []
-        for name in ("customers", "candidates", "consents", "tickets", *LEDGER_TABLES)
+        name: [] for name in ("customers", "candidates", "consents", "tickets", *LEDGER_TABLES)
     }
     world.rows = rows
     now = world.as_of_utc

@@ -20,6 +20,7 @@ from careloop.program.load import load_program, program_names
 from careloop.program.measures import MEASURES
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
+from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT, NOT_UNIT_TESTS, invoke
 from careloop.transform.prepare import CARRIED
 
@@ -50,6 +51,16 @@ GRAINS = {
     "fct_points": "entry_id",
     "fct_referral_rewards": "referral_id",
     "fct_churn_model_runs": "churn_model_run",
+    "fct_care_deliveries": "message_id",
+    "register_follow_ups": "task_id",
+    "rpt_care_uplift": "experiment_kind, experiment, period",
+    "int_care_message_states": "message_id",
+    "int_care_responses": "message_id",
+    "int_care_conversions": "message_id",
+    "int_care_outcomes": "customer_id, event, outcome_id",
+    "int_care_exposures": "experiment_kind, experiment, period, customer_id",
+    "int_care_uplift_groups": "experiment_kind, experiment, period",
+    "int_care_uplift": "experiment_kind, experiment, period",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
@@ -143,6 +154,7 @@ class Company:
                     marks = ", ".join("?" * len(columns))
                     con.executemany(f"insert into raw.{entity.name} values ({marks})", values)
             self._write_run(con, day, pack, history)
+            write_care_inputs(con)
         return self
 
     def _write_run(

@@ -101,3 +101,20 @@
 {% macro field_of(row, name) -%}
     {{ row }}.{{ name }}
 {%- endmacro %}
+
+{#- The row that comes first when ordered by the columns; the counterpart of last_row. -#}
+{% macro first_row(columns) -%}
+    {{- return(adapter.dispatch("first_row", "careloop")(columns)) -}}
+{%- endmacro %}
+
+{% macro default__first_row(columns) -%}
+    min(named_struct(
+        {%- for name, value in columns.items() %}'{{ name }}', {{ value }}{{ ", " if not loop.last }}{% endfor -%}
+    ))
+{%- endmacro %}
+
+{% macro duckdb__first_row(columns) -%}
+    min(struct_pack(
+        {%- for name, value in columns.items() %}{{ name }} := {{ value }}{{ ", " if not loop.last }}{% endfor -%}
+    ))
+{%- endmacro %}

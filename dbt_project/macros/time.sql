@@ -116,3 +116,18 @@
 {% macro seen(timestamp_utc, as_of) -%}
     case when {{ timestamp_utc }} <= {{ as_of }} then {{ timestamp_utc }} end
 {%- endmacro %}
+
+{#-
+    End of a window that begins at a UTC timestamp: its length is the seconds or, in the
+    calendar's units (mo, q, y), the amount of months.
+-#}
+{% macro window_end(start, amount, unit, seconds) -%}
+    case
+        when {{ seconds }} is not null then {{ dbt.dateadd("second", seconds, start) }}
+        else {{ dbt.dateadd(
+            "month",
+            amount ~ " * case " ~ unit ~ " when 'mo' then 1 when 'q' then 3 when 'y' then 12 end",
+            start
+        ) }}
+    end
+{%- endmacro %}

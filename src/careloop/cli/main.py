@@ -26,6 +26,8 @@ COMMANDS = (
     "tasks",
     "channels",
     "preview",
+    "feedback",
+    "erase",
     "prefect",
 )
 

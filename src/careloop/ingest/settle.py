@@ -22,6 +22,8 @@ EVENT_COLUMNS = {
     "points": "at",
     "referrals": "at",
     "consents": "changed_at",
+    "receipts": "at",
+    "exposures": "exposed_at",
 }
 PARQUET = "(format parquet, compression zstd)"
 

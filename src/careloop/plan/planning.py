@@ -35,8 +35,8 @@ order by order_no
 """
 EXPOSED = f"""
 select
-    decision_key, customer_id, rule, rule_version, occasion, arm, holdout_scope, segment,
-    pack_hash, as_of
+    decision_key, customer_id, rule, rule_version, occasion, arm, holdout_scope,
+    holdout_share, segment, pack_hash, as_of
 from {TABLE}
 where reached_holdout
 order by decision_key

@@ -90,6 +90,39 @@ class Consent(Closed):
     )
 
 
+class Uplift(Closed):
+    """How treated customers are compared with those left alone."""
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        0.95, description="Confidence of intervals."
+    )
+    least_customers: PositiveInt = Field(
+        100, description="Customers in the smaller group below which nothing is said."
+    )
+    sample_ratio_alarm: Annotated[float, Field(gt=0, lt=0.1)] = Field(
+        0.001,
+        description="Chance of the groups' sizes below which the comparison is not trusted.",
+    )
+    window_days: PositiveInt = Field(
+        30,
+        description="Days in which orders count, for the program as a whole and for rules and "
+        "experiments that say nothing else.",
+    )
+
+
+class Feedback(Closed):
+    """What becomes of an address or a customer after what came back."""
+
+    soft_bounces: PositiveInt = Field(
+        3, description="Temporary failures of an address after which it is no longer used …"
+    )
+    soft_bounces_within: DayDuration = Field("30d", description="… if they came in this time.")
+    complaint_stops: Annotated[list[Purpose], Field(min_length=1)] = Field(
+        default=["care", "marketing", "survey"],
+        description="Purposes that end, on every channel, when a message is reported as spam.",
+    )
+
+
 class Tier(Closed):
     """A loyalty tier, reached by any of its limits."""
 

@@ -62,6 +62,12 @@ class Program(Closed):
     quiet_hours: contact.QuietHours = Field(description="Times without messages.")
     holdout: contact.Holdout = Field(description="Customers left alone, for comparison.")
     consent: contact.Consent = Field(description="Consent by purpose.")
+    feedback: contact.Feedback = Field(
+        default=contact.Feedback(), description="What follows from bounces and complaints."
+    )
+    uplift: contact.Uplift = Field(
+        default=contact.Uplift(), description="How the effect of care is measured."
+    )
     loyalty: contact.Loyalty | None = Field(None, description="Tiers, points, referrals.")
     touchpoints: list[service.Touchpoint] = Field(description="Where customers meet the company.")
     sla: service.Sla = Field(description="Service promises.")

@@ -183,6 +183,14 @@ class Conversion(Closed):
     )
     within: Duration = Field(description="Time from the decision.")
 
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        if split_duration(self.within)[1] == "wd":
+            allowed = ("m", "h", "d", "w", "mo", "q", "y")
+            mistake = Mistake(("within",), self.within, "must not be in working days", allowed)
+            refuse([mistake])
+        return self
+
 
 class Rule(Closed):
     """One care rule."""

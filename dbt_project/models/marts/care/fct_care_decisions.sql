@@ -174,6 +174,10 @@ final as (
             else 'treated'
         end as arm,
         concluded.holdout_scope,
+        case
+            when concluded.reached_holdout and concluded.has_holdout
+                then 1 - (1 - {{ setting("holdout.share", "double") }}) * (1 - concluded.rule_share)
+        end as holdout_share,
         concluded.reached_holdout,
         concluded.is_cap_exempt,
         concluded.cap_group,

@@ -1,0 +1,97 @@
+with
+
+exposures as (
+    select * from {{ ref("int_care_exposures") }}
+    -- Over all time, only who has had the whole window: others would count as not converted.
+    where period <> 'all' or counted_until <= {{ as_of_utc() }}
+),
+
+outcomes as (
+    select * from {{ ref("int_care_outcomes") }}
+),
+
+happened as (
+    select
+        exposures.experiment_kind,
+        exposures.experiment,
+        exposures.period,
+        exposures.customer_id,
+        max(case when outcomes.event = exposures.conversion_event then 1 else 0 end)
+            as conversions,
+        sum(case when outcomes.event = 'order' then outcomes.amount else 0 end) as spend
+    from exposures
+    inner join outcomes
+        on
+            exposures.customer_id = outcomes.customer_id
+            and exposures.exposed_at < outcomes.occurred_at
+            and exposures.counted_until >= outcomes.occurred_at
+    where outcomes.event = exposures.conversion_event or outcomes.event = 'order'
+    group by
+        exposures.experiment_kind,
+        exposures.experiment,
+        exposures.period,
+        exposures.customer_id
+),
+
+units as (
+    select
+        exposures.*,
+        coalesce(happened.conversions, 0) as conversions,
+        cast(coalesce(happened.spend, 0) as decimal(18, 4)) as spend
+    from exposures
+    left join happened
+        on
+            exposures.experiment_kind = happened.experiment_kind
+            and exposures.experiment = happened.experiment
+            and exposures.period = happened.period
+            and exposures.customer_id = happened.customer_id
+),
+
+grouped as (
+    select
+        experiment_kind,
+        experiment,
+        period,
+        min(conversion_event) as conversion_event,
+        -- Of shares that changed over time the average is what was promised to all together.
+        round(
+            sum(cast(holdout_share as decimal(18, 9))) / nullif(count(holdout_share), 0), 9
+        ) as holdout_share,
+        max(counted_until) as counted_until,
+        max(period_counted_until) as period_counted_until,
+        {%- for arm in ["treated", "holdout"] %}
+        count(*) filter (where arm = '{{ arm }}') as {{ arm }}_customers,
+        coalesce(sum(conversions) filter (where arm = '{{ arm }}'), 0) as {{ arm }}_conversions,
+        coalesce(sum(spend) filter (where arm = '{{ arm }}'), 0) as {{ arm }}_spend_total,
+        coalesce(sum(spend * spend) filter (where arm = '{{ arm }}'), 0)
+            as {{ arm }}_spend_squares{{ "," if not loop.last }}
+        {%- endfor %}
+    from units
+    group by experiment_kind, experiment, period
+),
+
+final as (
+    select
+        experiment_kind,
+        experiment,
+        period,
+        conversion_event,
+        holdout_share,
+        treated_customers,
+        treated_conversions,
+        treated_spend_total,
+        treated_spend_squares,
+        holdout_customers,
+        holdout_conversions,
+        holdout_spend_total,
+        holdout_spend_squares,
+        case
+            when
+                period <> 'all'
+                and coalesce(period_counted_until, counted_until) > {{ as_of_utc() }}
+                then {{ local_date("coalesce(period_counted_until, counted_until)") }}
+        end as complete_on
+    from grouped
+)
+
+select * from final
