@@ -27,7 +27,6 @@ COMMANDS = (
     "channels",
     "preview",
     "feedback",
-    "erase",
     "prefect",
 )
 
