@@ -20,6 +20,7 @@ COMMANDS = (
     "quality",
     "marts",
     "customer",
+    "dispatch",
     "prefect",
 )
 

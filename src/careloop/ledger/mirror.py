@@ -35,8 +35,8 @@ LEDGER_TABLES = {
     "events": "seq bigint, message_id varchar, at_utc timestamp, state varchar, reason varchar, "
     "attempt integer",
     "exposures": "decision_key varchar, customer_id varchar, rule varchar, rule_version varchar, "
-    "occasion varchar, arm varchar, holdout_scope varchar, segment varchar, pack varchar, "
-    "pack_hash varchar, as_of timestamp",
+    "occasion varchar, arm varchar, holdout_scope varchar, holdout_share double, "
+    "segment varchar, pack varchar, pack_hash varchar, as_of timestamp",
     "feedback": "feedback_id varchar, message_id varchar, customer_id varchar, channel varchar, "
     "kind varchar, at_utc timestamp, received_at timestamp",
     "suppressions": "customer_id varchar, channel varchar, purpose varchar, reason varchar, "
@@ -58,6 +58,7 @@ ARROW = {
     "timestamp": pa.timestamp("us"),
     "bigint": pa.int64(),
     "integer": pa.int32(),
+    "double": pa.float64(),
 }
 ROWS = 50_000
 IDENTITY = "ledger.json"

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -98,6 +99,7 @@ _partial(
 )
 _partial("messages_expiring", messages.c.expires_at, where=_PLANNED)
 _partial("messages_held", messages.c.worker, where=_HELD)
+_partial("messages_unknown", messages.c.route, where=text("state = 'unknown'"))
 Index("messages_provider", messages.c.provider_id)
 
 # One row per change of a message's state; never changed. attempt: the number of the attempt.
@@ -125,6 +127,7 @@ exposures = Table(
     Column("occasion", String, nullable=False),
     Column("arm", String),
     Column("holdout_scope", String),
+    Column("holdout_share", Float),
     Column("segment", String),
     Column("pack", String, nullable=False),
     Column("pack_hash", String, nullable=False),
