@@ -27,6 +27,7 @@ COMMANDS = (
     "channels",
     "preview",
     "feedback",
+    "dispatch",
     "prefect",
 )
 

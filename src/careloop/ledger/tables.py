@@ -99,6 +99,7 @@ _partial(
 )
 _partial("messages_expiring", messages.c.expires_at, where=_PLANNED)
 _partial("messages_held", messages.c.worker, where=_HELD)
+_partial("messages_unknown", messages.c.route, where=text("state = 'unknown'"))
 Index("messages_provider", messages.c.provider_id)
 
 # One row per change of a message's state; never changed. attempt: the number of the attempt.
