@@ -1,5 +1,7 @@
 """What a run shows in the Prefect UI: progress, rows, quality, segments, links."""
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +13,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from careloop.dispatch import Summary
 from careloop.ingest.run import Ingested
+from careloop.plan import Planned
 from careloop.published import query
 from careloop.quality.results import GateResult
 from careloop.refresh import Published
@@ -22,6 +26,13 @@ SEGMENTS = """
            round(100 * actual_share, 1) as actual, round(100 * expected_share, 1) as expected
     from rpt_segment_shares order by position
 """
+
+
+DECISIONS = """
+    select rule, outcome, coalesce(gate, '') as gate, count(*) as decisions
+    from fct_care_decisions group by all order by rule, outcome, gate
+"""
+SENT = ("sent", "failed", "unknown", "suppressed", "expired", "again")
 
 
 class Progress:
@@ -105,3 +116,66 @@ def published(settings: Settings, result: Published) -> None:
         )
     lines += ["", f"Marts: `{result.file}`", "", f"Data quality: `{result.report}`"]
     create_markdown_artifact("\n".join(lines), key="segments", description="Segments")
+
+
+def planned(settings: Settings, days: list[Planned]) -> None:
+    """What was planned for each day, and the last day's decisions by rule, outcome and gate."""
+    create_table_artifact(
+        [
+            {
+                "version": day.version,
+                "planned": day.planned,
+                "too late": day.expired,
+                "known": day.known,
+                "exposures": day.exposures,
+            }
+            for day in days
+        ]
+        or [{"version": "–", "note": "everything published is planned already"}],
+        key="planned",
+        description="# Messages and tasks planned",
+    )
+    if days:
+        columns, rows = query(settings, DECISIONS, days[-1].version)
+        create_table_artifact(
+            [dict(zip(columns, row, strict=True)) for row in rows],
+            key="decisions",
+            description=f"# Decisions of {days[-1].version}",
+        )
+
+
+class Counter:
+    """A progress artifact that follows a dispatch, at most once a second."""
+
+    def __init__(self) -> None:
+        self.id: UUID | None = None
+        self.shown = 0.0
+
+    def show(self, done: int, total: int, by_route: Mapping[str, int]) -> None:
+        if done < total and time.monotonic() - self.shown < 1:
+            return
+        self.shown = time.monotonic()
+        share = 100.0 * done / max(total, done, 1)
+        text = ", ".join(f"{route} {count:,}" for route, count in sorted(by_route.items()))
+        if self.id is None:
+            self.id = create_progress_artifact(share, key="progress", description=text)
+        else:
+            update_progress_artifact(self.id, share, description=text)
+
+
+def sent(summary: Summary) -> None:
+    """What became of the messages, by channel; and channels that rest."""
+    if not summary.counts and not summary.resting:
+        return
+    rows = [
+        {"channel": route}
+        | {what: counts.get(what, 0) for what in SENT}
+        | {"still due": summary.left.get(route, 0)}
+        for route, counts in summary.counts.items()
+    ]
+    create_table_artifact(rows, key="sent", description="# Messages by channel")
+    if summary.resting:
+        lines = [f"- {route} until {until} UTC" for route, until in summary.resting.items()]
+        create_markdown_artifact(
+            "# Channels that rest\n\n" + "\n".join(lines), key="resting-channels"
+        )

@@ -2,6 +2,7 @@
 
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -51,6 +52,12 @@ def version_before(settings: Settings, as_of_local: datetime) -> Path | None:
     day = earlier[-1].partition("-")[0]
     files = [settings.published / f"marts-{n}.duckdb" for n in earlier if n.startswith(day)]
     return current if current in files else max(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def version_day(version: str, zone: str) -> datetime:
+    """The as_of a version is named by, aware, in the program's zone."""
+    local = datetime.fromisoformat(version.partition("-")[0])
+    return local.replace(tzinfo=ZoneInfo(zone))
 
 
 def missed_days(settings: Settings, program: str, as_of: datetime) -> list[datetime]:

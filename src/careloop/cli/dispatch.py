@@ -12,20 +12,17 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from careloop import clock
+from careloop.care import ROUTES, plan_published, send_due
 from careloop.cli.options import Home, ProgramName
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.dispatch import Summary
-from careloop.dispatch import dispatch as carry_out
-from careloop.dispatch.desk import RenderBatch
 from careloop.errors import SettingsError
 from careloop.ledger import controls, show
 from careloop.ledger.database import Ledger, open_ledger, utc
-from careloop.ledger.messages import Message
 from careloop.plan import plan as plan_version
-from careloop.program.base import Channel as ChannelName
-from careloop.published import current_version, versions
+from careloop.published import versions
 from careloop.refresh import program_of
-from careloop.settings import Settings, load_settings
+from careloop.settings import load_settings
 
 COUNTED = ("sent", "failed", "unknown", "suppressed", "expired", "again")
 
@@ -56,7 +53,10 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     version: Annotated[
-        str | None, typer.Option("--version", help="A published version. Default: the current one")
+        str | None,
+        typer.Option(
+            "--version", help="One published version. Default: every one that is not planned yet"
+        ),
     ] = None,
     now: Now = None,
     program: ProgramName = None,
@@ -64,35 +64,32 @@ def plan(
     ledger_url: LedgerUrl = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Copy what a published version decided into the ledger; again changes nothing.
+    """Copy what was decided into the ledger, day by day; again changes nothing.
 
-    Example: careloop plan --version 20261101T0000-3f2a9c1d77
+    Example: careloop plan
     """
     settings = load_settings(home=home, program=program, ledger_url=ledger_url)
-    name = version or _current(settings)
-    if name not in versions(settings):
-        known = ", ".join(versions(settings)) or "none"
-        raise SettingsError(f"there is no version {name}", f"published: {known}")
-    file = settings.published / f"marts-{name}.duckdb"
-    with open_ledger(settings) as ledger:
-        done = plan_version(settings, program_of(settings), file, _clock(now)(), ledger)
+    pack, moment = program_of(settings), _clock(now)()
+    if version is None:
+        done = plan_published(settings, pack, moment)
+    else:
+        if version not in versions(settings):
+            known = ", ".join(versions(settings)) or "none"
+            raise SettingsError(f"there is no version {version}", f"published: {known}")
+        file = settings.published / f"marts-{version}.duckdb"
+        with open_ledger(settings) as ledger:
+            done = [plan_version(settings, pack, file, moment, ledger)]
     if as_json:
-        print_json(asdict(done))
+        print_json([asdict(one) for one in done])
         return
-    console().print(
-        f"{done.version}: {done.planned:,} planned, {done.expired:,} too late, "
-        f"{done.known:,} known already, {done.exposures:,} exposures"
-    )
-    console().print("careloop dispatch sends what is due", style="dim")
-
-
-def _current(settings: Settings) -> str:
-    found = current_version(settings)
-    if found is None:
-        raise SettingsError(
-            f"nothing is published in {settings.published}", "run `careloop run` first"
+    for one in done:
+        console().print(
+            f"{one.version}: {one.planned:,} planned, {one.expired:,} too late, "
+            f"{one.known:,} known already, {one.exposures:,} exposures"
         )
-    return found.stem.removeprefix("marts-")
+    if not done:
+        console().print("everything published is planned already")
+    console().print("careloop dispatch sends what is due", style="dim")
 
 
 def _clock(now: str | None) -> Callable[[], datetime]:
@@ -134,24 +131,12 @@ def dispatch(
     if context.invoked_subcommand is not None:
         return
     settings = load_settings(home=home, program=program, ledger_url=ledger_url)
-    from careloop.channels.registry import open_channels
-    from careloop.messages.batch import Renderer
-
-    pack, tell = program_of(settings), _clock(now)
-    channels = open_channels(settings, _routes(channel), zone=pack.zone, now=tell)
-    with (
-        open_ledger(settings) as ledger,
-        Renderer(settings, pack) as renderer,
-        ending_on_signals() as quit,
-        _bar(quiet=as_json) as bar,
-    ):
-        summary = carry_out(
+    with ending_on_signals() as quit, _bar(quiet=as_json) as bar:
+        summary = send_due(
             settings,
-            pack,
-            channels,
-            _rendering(renderer.render),
-            tell,
-            ledger,
+            program_of(settings),
+            _clock(now),
+            routes=_routes(channel),
             most=limit,
             watch=watch,
             quit=quit,
@@ -164,18 +149,10 @@ def dispatch(
 
 
 def _routes(wanted: Sequence[str] | None) -> list[str]:
-    allowed = [*ChannelName.__args__, "task"]
     for name in wanted or ():
-        if name not in allowed:
-            raise SettingsError(f"there is no channel {name}", f"allowed: {', '.join(allowed)}")
-    return list(wanted or allowed)
-
-
-def _rendering(render: Callable[[list[Mapping[str, Any]]], Any]) -> RenderBatch:
-    def batch(messages: Sequence[Message]) -> Any:
-        return render([asdict(message) for message in messages])
-
-    return batch
+        if name not in ROUTES:
+            raise SettingsError(f"there is no channel {name}", f"allowed: {', '.join(ROUTES)}")
+    return list(wanted or ROUTES)
 
 
 @contextmanager

@@ -157,7 +157,8 @@ def _message(
         settings,
         "select c.locale, c.segment, c.stage, c.account_manager_id as owner_id, "
         "r.as_of_on as contact_on, r.run_id "
-        f"from dim_customers as c cross join rpt_run as r where c.customer_id = {literal(customer)}",
+        "from dim_customers as c cross join rpt_run as r "
+        f"where c.customer_id = {literal(customer)}",
     )
     if not rows:
         raise SettingsError(f"there is no customer {customer}", "careloop customer ID finds ids")

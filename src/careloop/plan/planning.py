@@ -91,11 +91,10 @@ def plan(
             if progress:
                 progress(seen, total)
         exposed = 0
-        shares = _shares(program)
         for rows in _chunks(con, EXPOSED):
             with ledger.write() as write:
                 hold_lock(write, PLANNING)
-                exposed += insert_exposures(write, [_exposure(r, program, shares) for r in rows])
+                exposed += insert_exposures(write, [{**r, "pack": program.name} for r in rows])
     finally:
         con.close()
     _finish(ledger, version, moment, sum(done.values()), exposed)
@@ -134,16 +133,6 @@ def _message(row: dict[str, Any], pack: str, now: datetime) -> dict[str, Any]:
         "attempts": 0,
         "failures": 0,
     }
-
-
-def _shares(program: Program) -> dict[str, float]:
-    """Share of customers each rule leaves alone: drawn by the program, or else by the rule."""
-    everyone = 1 - program.holdout.share
-    return {rule.id: 1 - everyone * (1 - (rule.holdout or 0)) for rule in program.rules}
-
-
-def _exposure(row: dict[str, Any], program: Program, shares: dict[str, float]) -> dict[str, Any]:
-    return {**row, "pack": program.name, "holdout_share": shares.get(row["rule"])}
 
 
 def _begin(ledger: Ledger, program: Program, version: str, now: datetime) -> None:

@@ -1,0 +1,53 @@
+"""Care: what was decided becomes messages and tasks in the ledger. Nothing is sent here."""
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed, State
+
+from careloop import clock
+from careloop.care import plan_published, take_in_receipts
+from careloop.errors import CareloopError
+from careloop.feedback import Imported
+from careloop.plan import Planned
+from careloop.program.model import Program
+from careloop.refresh import program_of
+from careloop.settings import Settings, load_settings
+from flows import artifacts
+
+
+@task(task_run_name="take in receipts", cache_policy=NO_CACHE)
+def receipts(settings: Settings, program: Program) -> Imported:
+    """Record what came back with the last load."""
+    return take_in_receipts(settings, program, clock.now())
+
+
+@task(task_run_name="plan decisions", cache_policy=NO_CACHE)
+def plan_decisions(settings: Settings, program: Program) -> list[Planned]:
+    """Plan every published day that is not planned yet; what has expired is never sent."""
+    log = get_run_logger().info
+    return plan_published(settings, program, clock.now(), lambda n, all: log(f"{n:,} of {all:,}"))
+
+
+@flow(name="care", log_prints=True)
+def care(program: str | None = None) -> State:
+    """Plan the care that the last refresh decided.
+
+    program: pack by name or path; by default the settings'. Running it twice changes nothing.
+    """
+    try:
+        settings = load_settings(program=program)
+        pack = program_of(settings)
+        receipts(settings, pack)
+        planned = plan_decisions(settings, pack)
+    except CareloopError as error:
+        get_run_logger().error(str(error))
+        return Failed(message=error.what)
+    artifacts.planned(settings, planned)
+    messages = sum(one.planned for one in planned)
+    late = sum(one.expired for one in planned)
+    days = f"{len(planned)} day" + ("" if len(planned) == 1 else "s")
+    return Completed(message=f"{messages:,} messages and tasks of {days}, {late:,} too late")
+
+
+if __name__ == "__main__":
+    care()
