@@ -1,18 +1,22 @@
 """The daily refresh: sources → lake → raw gate → dbt → marts gate → published marts."""
 
+from datetime import datetime
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
-from careloop.clock import parse_as_of, start_of_day
+from careloop.care import plan_missed_day
+from careloop.clock import now, parse_as_of, start_of_day
 from careloop.errors import CareloopError, UnreachableError
 from careloop.home import hold
 from careloop.ingest.run import Ingested
+from careloop.program.model import Program
+from careloop.published import missed_days
 from careloop.quality.results import GateResult
 from careloop.refresh import Published, Refresh, program_of
-from careloop.settings import load_settings
+from careloop.settings import Settings, load_settings
 from careloop.transform.dbt import Node
 from flows import artifacts
 
@@ -76,6 +80,12 @@ def publish_marts(refresh: Refresh) -> Published:
     return published
 
 
+@task(task_run_name="plan the missed day", cache_policy=NO_CACHE)
+def plan_day(settings: Settings, program: Program) -> None:
+    """Record what the missed day would have sent, so that the next day knows."""
+    plan_missed_day(settings, program, now())
+
+
 def _run_name() -> str:
     asked = runtime.flow_run.parameters.get("as_of")
     return f"refresh {asked or format(runtime.flow_run.scheduled_start_time, '%Y-%m-%d %H:%M %Z')}"
@@ -86,7 +96,8 @@ def refresh(as_of: str | None = None, program: str | None = None) -> State:
     """Refresh the marts.
 
     as_of: day or time the run looks from, in the program's zone; by default the start of the
-    day this run was scheduled for. program: pack by name or path; by default the settings'.
+    day this run was scheduled for, after the days that were missed since the last run.
+    program: pack by name or path; by default the settings'.
     """
     try:
         return _refresh(as_of, program)
@@ -98,8 +109,17 @@ def refresh(as_of: str | None = None, program: str | None = None) -> State:
 def _refresh(as_of: str | None, program: str | None) -> State:
     settings = load_settings(program=program)
     pack = program_of(settings)
-    scheduled = runtime.flow_run.scheduled_start_time
-    moment = parse_as_of(as_of, pack.zone) if as_of else start_of_day(pack.zone, scheduled)
+    if as_of:
+        return _refresh_day(settings, pack, parse_as_of(as_of, pack.zone))
+    moment = start_of_day(pack.zone, runtime.flow_run.scheduled_start_time)
+    for day in missed_days(settings, pack.name, moment):
+        get_run_logger().info(f"catching up {day:%Y-%m-%d}")
+        _refresh_day(settings, pack, day)
+        plan_day(settings, pack)
+    return _refresh_day(settings, pack, moment)
+
+
+def _refresh_day(settings: Settings, pack: Program, moment: datetime) -> State:
     steps = Refresh(settings, pack, moment)
     progress = artifacts.Progress(total=5)
     with hold(settings):

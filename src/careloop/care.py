@@ -15,7 +15,7 @@ from careloop.dispatch import Summary, dispatch
 from careloop.dispatch.desk import Progress
 from careloop.errors import SettingsError
 from careloop.feedback import Imported, import_receipts
-from careloop.ledger.database import Ledger, open_ledger, utc
+from careloop.ledger.database import Ledger, has_ledger, open_ledger, utc
 from careloop.ledger.messages import Message
 from careloop.ledger.tables import plans
 from careloop.messages.batch import Renderer
@@ -75,6 +75,13 @@ def plan_published(
             plan(settings, program, file, now, ledger, progress)
             for file in unplanned(settings, program, ledger)
         ]
+
+
+def plan_missed_day(settings: Settings, program: Program, now: datetime) -> None:
+    """Plan a day that was just decided late, before the next is decided: that one must know of it.
+    An installation that never planned anything goes on planning nothing."""
+    if has_ledger(settings):
+        plan_published(settings, program, now)
 
 
 def take_in_receipts(settings: Settings, program: Program, now: datetime) -> Imported:

@@ -1,17 +1,20 @@
 """`careloop run`, `ingest` and `backfill`: the refresh without an orchestrator."""
 
 import time
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from careloop.care import plan_missed_day
 from careloop.cli.options import AsOf, Home, ProgramName, Sources
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.cli.summary import print_next, print_segments
-from careloop.clock import parse_as_of
+from careloop.clock import now, parse_as_of
 from careloop.errors import SettingsError
 from careloop.home import hold
+from careloop.program.model import Program
+from careloop.published import missed_days
 from careloop.refresh import Refresh, build_all, program_of
 from careloop.settings import Settings, load_settings
 
@@ -49,7 +52,13 @@ class Steps:
 def refresh_once(settings: Settings, as_of: str | None, steps: Steps) -> dict[str, Any]:
     """One refresh; returns what `careloop run --json` prints. Raises CareloopError."""
     program = program_of(settings)
-    refresh = Refresh(settings, program, parse_as_of(as_of, program.zone))
+    return _refresh_day(settings, program, parse_as_of(as_of, program.zone), steps)
+
+
+def _refresh_day(
+    settings: Settings, program: Program, as_of: datetime, steps: Steps
+) -> dict[str, Any]:
+    refresh = Refresh(settings, program, as_of)
     with hold(settings):
         loaded = steps("ingest", lambda: refresh.ingest(steps.detail))
         loaded.raise_if_refused()
@@ -81,6 +90,18 @@ def refresh_once(settings: Settings, as_of: str | None, steps: Steps) -> dict[st
     }
 
 
+def catch_up_missed(settings: Settings, steps: Steps) -> list[dict[str, Any]]:
+    """Refresh and plan each day between the last run and today; what has expired isn't sent."""
+    program = program_of(settings)
+    days = missed_days(settings, program.name, parse_as_of(None, program.zone))
+    summaries = []
+    for day in days:
+        steps.say(f"[bold]catching up {day:%Y-%m-%d}[/]")
+        summaries.append(_refresh_day(settings, program, day, steps))
+        plan_missed_day(settings, program, now())
+    return summaries
+
+
 def _stop_if_critical(refresh: Refresh, gate: Any, steps: Steps) -> None:
     if gate.failures:
         steps.say(f"the data quality page is {refresh.write_report()}")
@@ -95,6 +116,13 @@ def run(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Publish the marts as Parquet files too.")
     ] = False,
+    catch_up: Annotated[
+        bool,
+        typer.Option(
+            "--catch-up/--no-catch-up",
+            help="Without --as-of: first decide the days that were missed since the last run.",
+        ),
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Refresh everything once: ingest, gates, models, publish.
@@ -105,6 +133,8 @@ def run(
         home=home, program=program, sources=source or None, publish_parquet=parquet or None
     )
     steps = Steps(quiet=as_json)
+    if as_of is None and catch_up:
+        catch_up_missed(settings, steps)
     summary = refresh_once(settings, as_of, steps)
     if as_json:
         print_json(summary)
