@@ -44,11 +44,12 @@ def _refuse(message: str) -> None:
 
 
 class Models:
-    """The models of a dbt project for one warehouse; ``schemas``: of each model, by name."""
+    """The models of a dbt project over one connection; each in the schema of its room."""
 
     def __init__(self, project: Path, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self.files = {path.stem: path for path in (project / "models").rglob("*.sql")}
+        self.models = project / "models"
+        self.files = {path.stem: path for path in self.models.rglob("*.sql")}
         macros = "".join(
             path.read_text("utf-8")
             for path in sorted((project / "macros").glob("*.sql"))
@@ -65,11 +66,8 @@ class Models:
 
     def place(self, name: str) -> str:
         """Schema and name of a model."""
-        room = self.files[name].relative_to(self.files[name].parents[2]).parts
-        path = str(self.files[name])
-        schema = next(s for s in ("staging", "intermediate", "marts") if f"/models/{s}/" in path)
-        assert room
-        return f"{schema}.{name}"
+        rooms = self.files[name].relative_to(self.models).parts
+        return f"{rooms[0]}.{name}"
 
     def sql(self, name: str) -> str:
         """The model as SQL."""
