@@ -595,6 +595,15 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Promises or, without one, shipping times from before this cannot be late in the look-back. -#}
+{% macro care_promised_from() -%}
+    {%- set days = optional_setting_text("late_delivery.promise_days", "0") | int + 1 -%}
+    (least(
+        {{ care_earlier(care_event_from("delivery_late"), "late_delivery.late_after") }},
+        {{ care_earlier(care_event_from("delivery_lost"), "late_delivery.lost_after") }}
+    ) - interval '{{ days }}' day)
+{%- endmacro %}
+
 {#- The day a duration in days, weeks, months, quarters or years before another. -#}
 {% macro care_day_before(day, duration) -%}
     {%- set amount = modules.re.sub("[a-z]", "", duration) | int -%}

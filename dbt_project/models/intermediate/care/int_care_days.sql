@@ -23,7 +23,8 @@ dated as (
         listed.day,
         -- Beyond the calendar a week is from Monday to Friday.
         coalesce(
-            calendar_days.is_workday, extract(isodow from listed.day) between 1 and 5
+            calendar_days.is_workday,
+            mod({{ days_between("date '1900-01-01'", "listed.day") }}, 7) < 5
         ) as is_workday,
         work_ends.closes_at
     from listed

@@ -8,6 +8,25 @@
     "delivery_late": "late_at",
     "delivery_lost": "lost_at",
 } -%}
+{%- set columns = {
+    "order_id": "varchar", "order_amount": "decimal(18, 2)", "currency": "varchar",
+    "promised_on": "date", "days_late": "integer", "is_returned": "boolean",
+    "is_delivered": "boolean", "ticket_id": "varchar", "referral_id": "varchar",
+    "product_id": "varchar", "due_on": "date", "points": "bigint", "expires_on": "date",
+} -%}
+{%- set parts = {
+    "order": [
+        "order_id", "order_amount", "currency", "promised_on", "days_late", "is_returned",
+        "is_delivered",
+    ],
+    "placed": ["order_id", "order_amount", "currency", "is_returned", "is_delivered"],
+    "customer": [],
+    "cart": ["product_id"],
+    "ticket": ["ticket_id"],
+    "referral": ["referral_id"],
+    "point": ["points", "expires_on"],
+    "replacement": ["product_id", "due_on"],
+} -%}
 {%- set promise_days = optional_setting("late_delivery.promise_days", "integer") -%}
 {%- set remind_days = optional_setting(
     "next_product.replacement.remind_days_before", "integer"
@@ -86,20 +105,18 @@ recent as (
         or orders.paid_at >= {{ care_event_from("order_paid") }}
         or (
             orders.status = 'preparing'
-            and coalesce(orders.updated_at, orders.paid_at) >= {{ care_event_from("order_preparing") }}
+            and coalesce(orders.updated_at, orders.paid_at)
+            >= {{ care_event_from("order_preparing") }}
         )
         or orders.shipped_at >= {{ care_event_from("order_shipped") }}
         or orders.delivered_at >= {{ care_event_from("order_delivered") }}
         or (
             orders.status = 'completed'
-            and coalesce(orders.delivered_at, orders.updated_at) >= {{ care_event_from("order_completed") }}
+            and coalesce(orders.delivered_at, orders.updated_at)
+            >= {{ care_event_from("order_completed") }}
         )
         or (
-            coalesce(orders.promised_at, orders.shipped_at + interval '1' day * ({{ promise_days }} + 1))
-            >= least(
-                {{ care_event_from("delivery_late") }},
-                {{ care_earlier(care_event_from("delivery_lost"), "late_delivery.lost_after") }}
-            )
+            coalesce(orders.promised_at, orders.shipped_at) >= {{ care_promised_from() }}
             and coalesce(orders.promised_at, orders.shipped_at) <= {{ as_of }}
         )
 ),
@@ -307,10 +324,18 @@ replacement_events as (
 ),
 
 happened as (
-    select * from order_events
-    {%- for part in ["placed", "customer", "cart", "ticket", "referral", "point", "replacement"] %}
-    union all by name
-    select * from {{ part }}_events
+    {%- for part, own in parts.items() %}
+    select
+        customer_id,
+        event,
+        occasion,
+        occurred_at
+        {%- for column, type in columns.items() %}
+        {%- set unknown = "cast(null as " ~ type ~ ") as " ~ column %},
+        {{ column if column in own else unknown }}
+        {%- endfor %}
+    from {{ part }}_events
+    {{ "union all" if not loop.last }}
     {%- endfor %}
 ),
 

@@ -1,0 +1,560 @@
+"""When care rules come up, against a plain reference written from the formulas alone."""
+
+import calendar
+import datetime as dt
+import hashlib
+import json
+import random
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pytest
+import yaml
+
+from careloop.contract import entities
+from careloop.program.load import load_program
+from careloop.program.tables import write_program_tables
+from careloop.settings import PROJECT_ROOT
+from careloop.transform.care_inputs import write_care_inputs
+from careloop.transform.dbt import DBT_PROJECT
+from careloop.transform.prepare import CARRIED
+from jinja_sql import Models
+
+MODELS = (
+    "int_care_days", "int_care_rule_days", "int_care_customers", "int_care_events",
+    "int_care_candidates",
+)  # fmt: skip
+STAGING = (
+    "stg_customers", "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys",
+    "stg_follow_ups", "stg_referrals",
+)  # fmt: skip
+# What the care models read of the models before them; filled from the same raw rows.
+UPSTREAM = {
+    "int_customer_profile": "customer_id varchar, account_manager_id varchar, locale varchar, "
+    "predicted_value double, registered_on date, first_order_on date, open_tickets integer, "
+    "spend_rank double, churn_risk double",
+    "int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
+    "int_customer_previous": "customer_id varchar, segment varchar, segment_since date, "
+    "stage varchar, stage_since date, tier varchar, churn_level varchar",
+    "int_customer_loyalty": "customer_id varchar, tier varchar, tier_since date",
+    "int_customer_churn": "customer_id varchar, churn_level varchar, churn_level_since date",
+    "int_customer_preferences": "customer_id varchar, preferred_channel varchar, "
+    "preferred_time_from varchar, preferred_time_until varchar",
+    "int_customer_tier_changes": "customer_id varchar, from_tier varchar, tier varchar, "
+    "tier_since date",
+    "int_customer_orders": "customer_id varchar, first_order_at timestamp, "
+    "last_order_at timestamp",
+    "int_customer_interactions": "customer_id varchar, last_interaction_at timestamp",
+    "int_customer_points": "customer_id varchar, expiring bigint, next_expiry_on date",
+    "int_products": "product_id varchar, name varchar, category varchar",
+    "fct_replacements_due": "customer_id varchar, product_id varchar, due_on date",
+    "fct_customer_next_products": "customer_id varchar, rank integer, product_id varchar",
+    "fct_customer_tags": "customer_id varchar, tag varchar, value varchar",
+}
+RULES = """
+- [birthday, anniversary, {of: birthday}, 1d, null]
+- [birthday_early, anniversary, {of: birthday, days_before: 7}, 3d, 24h]
+- [registration, anniversary, {of: registration}, 24h, null]
+- [first_purchase, anniversary, {of: first_purchase, days_before: 1}, 2wd, 1wd]
+- [membership, anniversary, {of: membership}, 1w, 3d]
+- [company, anniversary, {of: company}, 1mo, 3wd]
+- [cooperation, anniversary, {of: cooperation, days_before: 30}, 36h, null]
+- [spring, occasion, {name: spring_festival, days_before: 1}, 2d, null]
+- [autumn, occasion, {name: mid_autumn}, 1d, null]
+- [weekly, cadence, {every: 1w}, 1d, null]
+- [ten_days, cadence, {every: 10d}, 30d, 5wd]
+- [daily, cadence, {every: 1d}, 1d, null]
+- [monthly, cadence, {every: 1mo}, 7d, null]
+- [quarterly, cadence, {every: 1q}, 14d, 10wd]
+- [half_yearly, cadence, {every: 6mo}, 1mo, null]
+- [yearly, cadence, {every: 2y}, 60d, null]
+- [registered, event, {name: registered, after: 3wd, until: 10d}, null, 1wd]
+- [registered_soon, event, {name: registered, until: 3d}, null, 24h]
+- [first_order, event, {name: first_order, until: 3d, unless: [returned]}, null, null]
+- [last_order, event, {name: last_order, after: 3mo, until: 120d, unless: [ticket_open]}, null, 3wd]
+- [last_interaction, event, {name: last_interaction, after: 1q, until: 4mo}, null, null]
+- [paid, event, {name: order_paid, until: 36h, unless: [returned, delivered]}, null, null]
+- [preparing, event, {name: order_preparing, until: 2d}, null, null]
+- [shipped, event, {name: order_shipped, after: 30m, until: 5wd}, null, 1wd]
+- [delivered, event, {name: order_delivered, after: 3d, until: 7d, unless: [returned, ticket_open, contacted, answered]}, null, null]
+- [completed, event, {name: order_completed, after: 1mo, until: 1q}, null, 2d]
+- [late, event, {name: delivery_late, until: 1d, unless: [returned, delivered]}, null, null]
+- [lost, event, {name: delivery_lost, until: 2w, unless: [returned]}, null, 24h]
+- [cart, event, {name: cart_abandoned, after: 2h, until: 2d, unless: [ordered]}, null, null]
+- [solved, event, {name: ticket_solved, after: 1d, until: 3wd, unless: [answered]}, null, null]
+- [points, event, {name: points_expiring, until: 30d}, null, null]
+- [replacement, event, {name: replacement_due, until: 14d, unless: [ordered]}, null, null]
+- [referral, event, {name: referral_converted, until: 1mo}, null, null]
+"""
+# as_of in local time and the zone: around leap days, month ends, clock changes, make-up days.
+MOMENTS = [
+    ("2024-02-28 00:00", "Asia/Shanghai"), ("2024-02-29 00:00", "Asia/Shanghai"),
+    ("2024-03-01 09:30", "Asia/Shanghai"), ("2025-02-28 00:00", "Asia/Shanghai"),
+    ("2025-03-01 00:00", "Asia/Shanghai"), ("2026-02-16 00:00", "Asia/Shanghai"),
+    ("2026-02-18 23:59", "Asia/Shanghai"), ("2026-09-25 00:00", "Asia/Shanghai"),
+    ("2026-10-09 18:00", "Asia/Shanghai"), ("2027-02-06 12:00", "Asia/Shanghai"),
+    ("2026-05-31 00:00", "Asia/Shanghai"), ("2025-12-31 23:59", "Asia/Shanghai"),
+    ("2026-01-01 00:00", "Asia/Shanghai"), ("2026-03-29 00:00", "Europe/Berlin"),
+    ("2026-03-30 00:00", "Europe/Berlin"), ("2026-03-29 12:00", "Europe/Berlin"),
+    ("2026-10-25 00:00", "Europe/Berlin"), ("2026-10-26 00:00", "Europe/Berlin"),
+    ("2026-10-28 08:00", "Europe/Berlin"), ("2028-02-29 00:00", "Europe/Berlin"),
+]  # fmt: skip
+Raw = dict[str, list[dict[str, Any]]]
+Found = tuple[str, str, str, dt.date, dt.datetime, dt.datetime]
+
+
+# -- a pack copy with rules of its own ---------------------------------------------------------
+
+
+def pack(folder: Path, zone: str, rules: list[dict[str, Any]] | None = None) -> Any:
+    """retail_care in another zone, with rules that try every duration."""
+    shutil.copytree(PROJECT_ROOT / "programs/retail_care", folder)
+    file = folder / "program.yml"
+    text = re.sub(r"(?m)^zone: .*$", f"zone: {zone}", file.read_text("utf-8"))
+    file.write_text(text, "utf-8")
+    written = rules or [rule(*parts) for parts in yaml.safe_load(RULES)]
+    (folder / "rules.yml").write_text(yaml.safe_dump({"rules": written}), "utf-8")
+    return load_program(folder)
+
+
+def rule(name: str, kind: str, trigger: dict, expires: str | None = None,
+         act: str | None = None, **more: Any) -> dict[str, Any]:  # fmt: skip
+    return {
+        "id": name, "title": {"en": name, "zh": name}, "phase": "long_term",
+        "trigger": {kind: trigger}, "purpose": "care", "channels": ["wecom"],
+        "template": "birthday", **({"expires_after": expires} if expires else {}),
+        **({"act_within": act} if act else {}), **more,
+    }  # fmt: skip
+
+
+class Town:
+    """A warehouse in memory in which the care models run."""
+
+    def __init__(self, program: Any, local: dt.datetime, raw: Raw) -> None:
+        self.program, self.local = program, local
+        self.zone = ZoneInfo(program.zone)
+        self.as_of = utc(local, self.zone)
+        self.con = duckdb.connect()
+        self.con.execute("set timezone = 'UTC'; set threads = 1")
+        for schema in ("raw", "run", "staging", "intermediate", "marts"):
+            self.con.execute(f"create schema {schema}")
+        self._raw(raw)
+        self.con.execute(
+            "create table run.context as select ?::timestamp as as_of_utc, "
+            "?::date as as_of_date, ? as zone, ? as currency",
+            [self.as_of, local.date(), program.zone, program.currency],
+        )
+        for name, (_, columns) in CARRIED.items():
+            self.con.execute(f"create table run.previous_{name} ({columns})")
+        write_care_inputs(self.con)
+        write_program_tables(self.con, program, dt.date(2021, 1, 1), dt.date(2030, 12, 31))
+        self.models = Models(DBT_PROJECT, self.con)
+        self.models.run(*STAGING)
+        for name, columns in UPSTREAM.items():
+            self.con.execute(f"create table {self.models.place(name)} ({columns})")
+        self._upstream()
+
+    def _raw(self, raw: Raw) -> None:
+        for entity in entities().values():
+            kinds = {c.name: c.sql_type for c in entity.columns.values()} | {"_source": "varchar"}
+            ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
+            self.con.execute(f"create table raw.{entity.name} ({ddl})")
+            rows = [[row.get(name) for name in kinds] for row in raw.get(entity.name, [])]
+            if rows:
+                marks = ", ".join("?" * len(kinds))
+                self.con.executemany(f"insert into raw.{entity.name} values ({marks})", rows)
+
+    def _upstream(self) -> None:
+        day = lambda at: f"cast(timezone('{self.program.zone}', timezone('UTC', {at})) as date)"  # noqa: E731
+        counted = "status is null or status not in ('cancelled', 'returned')"
+        self.con.execute(f"""
+            insert into intermediate.int_customer_orders
+            select customer_id, min(ordered_at) filter ({counted}),
+                max(ordered_at) filter ({counted})
+            from staging.stg_orders group by 1;
+            insert into intermediate.int_customer_interactions
+            select customer_id, max(occurred_at) from staging.stg_interactions group by 1;
+            insert into intermediate.int_customer_profile
+            select c.customer_id, null, 'zh-CN', 1, {day("registered_at")},
+                {day("first_order_at")},
+                (select count(*) from staging.stg_tickets as t
+                 where t.customer_id = c.customer_id and t.is_open), 0.5, 0.5
+            from staging.stg_customers as c
+            left join intermediate.int_customer_orders as o on c.customer_id = o.customer_id;
+            insert into intermediate.int_customer_segments
+            select customer_id, 'core', 'active' from staging.stg_customers;
+            insert into intermediate.int_customer_loyalty
+            select customer_id, null, null from staging.stg_customers;
+            insert into intermediate.int_customer_churn
+            select customer_id, null, null from staging.stg_customers;
+            insert into intermediate.int_customer_preferences (customer_id, preferred_channel)
+            select customer_id, 'wecom' from staging.stg_customers;
+        """)
+
+    def candidates(self) -> list[dict[str, Any]]:
+        self.models.run(*MODELS)
+        cursor = self.con.execute("from intermediate.int_care_candidates order by all")
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def occasions(self) -> set[tuple[str, str, str]]:
+        return {(r["customer_id"], r["rule"], r["occasion"]) for r in self.candidates()}
+
+
+def utc(local: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    return local.replace(tzinfo=zone).astimezone(dt.UTC).replace(tzinfo=None)
+
+
+# -- the reference ------------------------------------------------------------------------------
+
+
+class Reference:
+    """Occasions by the text of the formulas: local days with datetime and zoneinfo."""
+
+    def __init__(self, town: Town, raw: Raw, working: set[dt.date]) -> None:
+        self.zone, self.as_of, self.raw, self.working = town.zone, town.as_of, raw, working
+        self.today = town.local.date()
+        self.festivals = {
+            "spring_festival": ["2024-02-10", "2025-01-29", "2026-02-17", "2027-02-06"],
+            "mid_autumn": ["2024-09-17", "2025-10-06", "2026-09-25", "2027-09-15"],
+        }
+
+    def day(self, at: dt.datetime) -> dt.date:
+        return at.replace(tzinfo=dt.UTC).astimezone(self.zone).date()
+
+    def midnight(self, day: dt.date) -> dt.datetime:
+        return utc(dt.datetime.combine(day, dt.time()), self.zone)
+
+    def shift(self, day: dt.date, duration: str) -> dt.date:
+        """The day so many days, weeks, months or working days later."""
+        amount, unit = int(re.match(r"\d+", duration)[0]), re.sub(r"\d", "", duration)
+        if unit in ("d", "w"):
+            return day + dt.timedelta(days=amount * (7 if unit == "w" else 1))
+        if unit == "wd":
+            while amount:
+                day += dt.timedelta(days=1)
+                amount -= day in self.working
+            return day
+        months = day.year * 12 + day.month - 1 + amount * {"mo": 1, "q": 3, "y": 12}[unit]
+        year, month = divmod(months, 12)
+        return dt.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+    def end(self, at: dt.datetime, day: dt.date, duration: str) -> dt.datetime:
+        """Exact for hours and minutes, else the end of the last day."""
+        exact = re.fullmatch(r"(\d+)([hm])", duration)
+        if exact:
+            return at + dt.timedelta(**{{"h": "hours", "m": "minutes"}[exact[2]]: int(exact[1])})
+        last = self.shift(day, duration)
+        if duration.endswith("wd"):
+            return utc(dt.datetime.combine(last, dt.time(18)), self.zone)
+        return self.midnight(last + dt.timedelta(days=1))
+
+    def occasions(self) -> Iterator[Found]:
+        customers = [c for c in self.raw["customers"]]
+        for name, kind, trigger, expires, act in yaml.safe_load(RULES):
+            if kind == "event":
+                yield from self.of_events(name, trigger, act)
+                continue
+            for customer in customers:
+                for occasion, came_up in self.days(name, kind, trigger, customer):
+                    start = self.midnight(came_up)
+                    ends = self.end(start, came_up, expires)
+                    if came_up <= self.today and ends > self.as_of:
+                        due = self.end(start, came_up, act) if act else ends
+                        yield customer["customer_id"], name, occasion, came_up, ends, due
+
+    def days(self, name: str, kind: str, trigger: dict, customer: dict) -> Iterator[tuple]:
+        before = dt.timedelta(days=trigger.get("days_before", 0))
+        if kind == "occasion":
+            for text in self.festivals[trigger["name"]]:
+                yield f"{trigger['name']}:{text}", dt.date.fromisoformat(text) - before
+        elif kind == "cadence":
+            turn = self.turn(name, customer["customer_id"], trigger["every"])
+            yield f"turn:{turn}", turn
+        elif began := self.anniversary_of(trigger["of"], customer):
+            for year in range(self.today.year - 1, self.today.year + 2):
+                if trigger["of"] != "birthday" and year <= began.year:
+                    continue
+                leap = calendar.isleap(year)
+                short = (began.month, began.day) == (2, 29) and not leap
+                kept = dt.date(year, 2, 28) if short else began.replace(year=year)
+                yield f"{trigger['of']}:{year}", kept - before
+
+    def anniversary_of(self, of: str, customer: dict) -> dt.date | None:
+        local = {"registration": "registered_at", "membership": "member_since"}
+        if of in local:
+            at = customer.get(local[of])
+            return self.day(at) if at and at <= self.as_of else None
+        if of == "first_purchase":
+            orders = [o["ordered_at"] for o in self.orders(customer["customer_id"])]
+            return self.day(min(orders)) if orders else None
+        if of == "cooperation":
+            day = customer.get("cooperation_start_on")
+            return day if day and day <= self.today else None
+        return customer.get({"birthday": "birthday", "company": "company_founded_on"}[of])
+
+    def orders(self, customer: str) -> list[dict]:
+        """Counted ones."""
+        return [
+            o for o in self.raw["orders"]
+            if o["customer_id"] == customer and o["ordered_at"] <= self.as_of
+            and self.status(o) not in ("cancelled", "returned")
+        ]  # fmt: skip
+
+    def seen(self, row: dict, column: str) -> dt.datetime | None:
+        at = row.get(column)
+        return at if at and at <= self.as_of else None
+
+    def status(self, order: dict) -> str:
+        """The state reached by as_of; the rows' times are those of their states."""
+        for column, state in [("cancelled_at", "cancelled"), ("delivered_at", "delivered"),
+                              ("shipped_at", "shipped"), ("paid_at", "paid")]:  # fmt: skip
+            if self.seen(order, column):
+                same = order["status"] in {
+                    "cancelled": ("cancelled", "returned"), "paid": ("paid", "preparing"),
+                    "delivered": ("delivered", "completed"), "shipped": ("shipped",),
+                }[state]  # fmt: skip
+                return order["status"] if same else state
+        return "pending"
+
+    def turn(self, name: str, customer: str, every: str) -> dt.date:
+        number = int(hashlib.md5(f"turn|{name}|{customer}".encode()).hexdigest()[:8], 16)
+        amount, unit = int(re.match(r"\d+", every)[0]), re.sub(r"\d", "", every)
+        if unit in ("d", "w"):
+            length = amount * (7 if unit == "w" else 1)
+            start = self.today
+            while (start - dt.date(1970, 1, 1)).days % length != number % length:
+                start -= dt.timedelta(days=1)
+            return start
+        months = amount * {"mo": 1, "q": 3, "y": 12}[unit]
+        period = (self.today.year * 12 + self.today.month - 1) // months * months
+        while True:
+            first = dt.date(period // 12, period % 12 + 1, 1)
+            start = first + dt.timedelta(days=number % (28 * months))
+            if start <= self.today:
+                return start
+            period -= months
+
+    def of_events(self, name: str, trigger: dict, act: str | None) -> Iterator[Found]:
+        best: dict[str, tuple[dt.datetime, Found]] = {}
+        for customer, occasion, at, order in self.events(trigger["name"]):
+            if at > self.as_of:
+                continue
+            day, after = self.day(at), trigger.get("after")
+            came_up_at, came_up = at, day
+            if after and re.fullmatch(r"\d+[hm]", after):
+                came_up_at = self.end(at, day, after)
+                came_up = self.day(came_up_at)
+            elif after:
+                came_up = self.shift(day, after)
+                came_up_at = self.midnight(came_up)
+            ends = self.end(at, day, trigger["until"])
+            if not came_up_at <= self.as_of < ends:
+                continue
+            if any(self.off(why, customer, at, order) for why in trigger.get("unless", [])):
+                continue
+            due = self.end(came_up_at, came_up, act) if act else ends
+            found = (customer, name, occasion, came_up, ends, due)
+            if trigger["name"] != "cart_abandoned":
+                yield found
+            elif customer not in best or best[customer][0] < at:
+                best[customer] = (at, found)
+        yield from (found for _, found in best.values())
+
+    def off(self, why: str, customer: str, at: dt.datetime, order: dict | None) -> bool:
+        mine = lambda entity: [r for r in self.raw[entity] if r["customer_id"] == customer]  # noqa: E731
+        if why in ("returned", "delivered"):
+            states = {"returned": ("cancelled", "returned"),
+                      "delivered": ("delivered", "completed")}[why]  # fmt: skip
+            column = {"returned": "cancelled_at", "delivered": "delivered_at"}[why]
+            return self.status(order) in states or self.seen(order, column) is not None
+        if why == "ticket_open":
+            return any(
+                t["opened_at"] <= self.as_of and not self.seen(t, "resolved_at")
+                for t in mine("tickets")
+            )
+        if why == "ordered":
+            return any(o["ordered_at"] > at for o in self.orders(customer))
+        entity, column = {"contacted": ("follow_ups", "done_at"),
+                          "answered": ("surveys", "answered_at")}[why]  # fmt: skip
+        return any((done := self.seen(r, column)) and done > at for r in mine(entity))
+
+    def events(self, name: str) -> Iterator[tuple[str, str, dt.datetime, dict | None]]:
+        raw, seen = self.raw, self.seen
+        if name == "registered":
+            for c in raw["customers"]:
+                if at := seen(c, "registered_at"):
+                    yield c["customer_id"], name, at, None
+        elif name in ("first_order", "last_order"):
+            yield from self.first_and_last(name)
+        elif name.startswith(("order_", "delivery_")):
+            for order in raw["orders"]:
+                if order["ordered_at"] <= self.as_of and (at := self.order_time(name, order)):
+                    yield order["customer_id"], f"{name}:{order['order_id']}", at, order
+        elif name == "last_interaction":
+            for c in raw["customers"]:
+                times = [i["occurred_at"] for i in raw["interactions"]
+                         if i["customer_id"] == c["customer_id"]
+                         and i["occurred_at"] <= self.as_of]  # fmt: skip
+                if times:
+                    yield c["customer_id"], f"{name}:{self.day(max(times))}", max(times), None
+        elif name == "cart_abandoned":
+            for i in raw["interactions"]:
+                if i["kind"] == "cart_abandon":
+                    key = f"{name}:{i['interaction_id']}"
+                    yield i["customer_id"], key, i["occurred_at"], None
+        elif name == "ticket_solved":
+            for t in raw["tickets"]:
+                if (at := seen(t, "resolved_at")) and t["opened_at"] <= self.as_of:
+                    yield t["customer_id"], f"{name}:{t['ticket_id']}:{self.day(at)}", at, None
+        elif name == "referral_converted":
+            for r in raw["referrals"]:
+                if (at := seen(r, "converted_at")) and r["at"] <= self.as_of:
+                    yield r["referrer_id"], f"{name}:{r['referral_id']}", at, None
+
+    def first_and_last(self, name: str) -> Iterator[tuple[str, str, dt.datetime, dict | None]]:
+        for customer in {o["customer_id"] for o in self.raw["orders"]}:
+            if name == "last_order":
+                orders = self.orders(customer)
+            else:
+                orders = [
+                    o for o in self.raw["orders"]
+                    if o["customer_id"] == customer and o["ordered_at"] <= self.as_of
+                    and self.status(o) != "cancelled"
+                ]  # fmt: skip
+            if orders:
+                pick = min if name == "first_order" else max
+                order = pick(orders, key=lambda o: (o["ordered_at"], o["order_id"]))
+                yield customer, f"{name}:{order['order_id']}", order["ordered_at"], order
+
+    def order_time(self, name: str, order: dict) -> dt.datetime | None:
+        state, seen = self.status(order), self.seen
+        if name == "order_preparing":
+            changed = seen(order, "updated_at") or seen(order, "paid_at")
+            return changed if state == "preparing" else None
+        if name == "order_completed":
+            changed = seen(order, "delivered_at") or seen(order, "updated_at")
+            return changed if state == "completed" else None
+        if name.startswith("order_"):
+            return seen(order, name.removeprefix("order_") + "_at")
+        promised = order.get("promised_at")
+        if not promised and (shipped := seen(order, "shipped_at")):
+            promised = self.midnight(self.day(shipped) + dt.timedelta(days=5 + 1))
+        if not promised or state == "pending":
+            return None
+        late = promised + dt.timedelta(days=10 if name == "delivery_lost" else 0)
+        done = seen(order, "delivered_at") or seen(order, "cancelled_at")
+        return None if done and done <= late else late
+
+
+# -- random companies --------------------------------------------------------------------------
+
+
+def random_raw(rng: random.Random, town_day: dt.date, zone: ZoneInfo) -> Raw:
+    """Rows whose times crowd around local midnights and the limits of the rules."""
+    limits = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 14, 30, 31, 60, 89, 90, 91, 92, 93, 119, 120, 121)
+
+    def at(most: int = 130) -> dt.datetime:
+        back = rng.choice([n for n in limits if n <= most])
+        local = dt.datetime.combine(town_day - dt.timedelta(days=back), dt.time())
+        hours = rng.choice((0, 0, 0, 2, 9, 18, 23)) + rng.choice((0, 0, 0.5))
+        return utc(local, zone) + dt.timedelta(hours=hours, seconds=rng.choice((-1, 0, 1)))
+
+    def date_near(years: int) -> dt.date:
+        near = town_day + dt.timedelta(days=rng.choice((0, 1, -1, 2, -3, 7, 30, -30, 29, 6)))
+        if rng.random() < 0.25:
+            return dt.date(2000, 2, rng.choice((28, 29)))
+        year = near.year - rng.randint(0, years)
+        return dt.date(year, near.month, min(near.day, calendar.monthrange(year, near.month)[1]))
+
+    names = [f"c{i}" for i in range(12)]
+    maybe = lambda value, share=0.7: value if rng.random() < share else None  # noqa: E731
+    anniversary = lambda: utc(dt.datetime.combine(date_near(3), dt.time()), zone)  # noqa: E731
+    raw: Raw = {"customers": [
+        {"customer_id": n, "registered_at": rng.choice((at, anniversary))(),
+         "birthday": maybe(date_near(60)), "member_since": maybe(anniversary()),
+         "company_founded_on": maybe(date_near(30)),
+         "cooperation_start_on": maybe(date_near(5))}
+        for n in names
+    ]}  # fmt: skip
+    raw["orders"] = [random_order(rng, i, rng.choice(names), at, anniversary) for i in range(40)]
+    raw["interactions"] = [
+        {"interaction_id": f"i{i}", "customer_id": rng.choice(names), "occurred_at": at(),
+         "kind": rng.choice(("cart_abandon", "view"))} for i in range(20)
+    ]  # fmt: skip
+    raw["tickets"] = [
+        {"ticket_id": f"t{i}", "customer_id": rng.choice(names), "opened_at": at(),
+         "resolved_at": maybe(at(8), 0.8)} for i in range(12)
+    ]  # fmt: skip
+    raw["surveys"] = [
+        {"response_id": f"s{i}", "customer_id": rng.choice(names), "asked_at": at(),
+         "answered_at": maybe(at(10))} for i in range(6)
+    ]  # fmt: skip
+    for survey in raw["surveys"]:
+        survey["asked_at"] = min(survey["asked_at"], survey["answered_at"] or survey["asked_at"])
+    raw["follow_ups"] = [
+        {"follow_up_id": f"f{i}", "customer_id": rng.choice(names), "planned_at": at(),
+         "done_at": maybe(at(10))} for i in range(4)
+    ]  # fmt: skip
+    raw["referrals"] = [
+        {"referral_id": f"r{i}", "referrer_id": rng.choice(names), "referred_id": "x",
+         "at": at(), "converted_at": maybe(at(60))} for i in range(8)
+    ]  # fmt: skip
+    return raw
+
+
+def random_order(rng: random.Random, i: int, customer: str, at: Any, anniversary: Any) -> dict:
+    """An order whose times are in order and fit its state."""
+    states = ("pending", "paid", "preparing", "shipped", "delivered", "completed",
+              "cancelled", "returned")  # fmt: skip
+    state = rng.choice(states)
+    ordered, *times = sorted((at(), at(), at(12), at(9)))
+    if rng.random() < 0.2:
+        ordered = min(ordered, anniversary())
+    reached = {"pending": 0, "paid": 1, "preparing": 1, "shipped": 2, "cancelled": 1}.get(state, 3)
+    row = {"order_id": f"o{i:02}", "customer_id": customer, "ordered_at": ordered,
+           "status": state, "amount": 10, "updated_at": None}  # fmt: skip
+    for column, time in zip(("paid_at", "shipped_at", "delivered_at")[:reached], times, strict=False):
+        row[column] = time
+    if state in ("cancelled", "returned"):
+        row["cancelled_at"] = max(times)
+    if state == "preparing":
+        row["updated_at"] = max(times) if rng.random() < 0.5 else None
+    if rng.random() < 0.6:
+        row["promised_at"] = max(ordered, at(16))
+    return row
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("packs")
+    zones = {zone for _, zone in MOMENTS}
+    return {zone: pack(root / zone.replace("/", "_").lower(), zone) for zone in sorted(zones)}
+
+
+@pytest.mark.parametrize(("moment", "zone"), MOMENTS)
+def test_occasions_are_those_of_the_reference(
+    programs: dict[str, Any], moment: str, zone: str
+) -> None:
+    rng = random.Random(f"{moment} {zone}")
+    local = dt.datetime.fromisoformat(moment)
+    raw = random_raw(rng, local.date(), ZoneInfo(zone))
+    town = Town(programs[zone], local, raw)
+    working = {d for (d,) in town.con.execute(
+        "select date from program.calendar_days where is_workday").fetchall()}  # fmt: skip
+    wanted = set(Reference(town, raw, working).occasions())
+    keys = ("customer_id", "rule", "occasion", "came_up_on", "expires_at", "due_at")
+    rows = town.candidates()
+    found = [tuple(row[key] for key in keys) for row in rows]
+    assert len(found) == len(set(found)), "a candidate is there twice"
+    assert sorted(set(found) - wanted) == [], "not in the reference"
+    assert sorted(wanted - set(found)) == [], "only in the reference"
+    assert len({row["rule"] for row in rows}) > 12
+    for row in rows:
+        about = json.loads(row["about"])
+        assert list(about) == sorted(about) and None not in about.values()
