@@ -53,6 +53,12 @@ def version_before(settings: Settings, as_of_local: datetime) -> Path | None:
     return current if current in files else max(files, key=lambda file: file.stat().st_mtime_ns)
 
 
+def decisions_file(settings: Settings, as_of_local: datetime) -> Path:
+    """Where every decision of a day is kept as Parquet, however long ago it was. as_of_local:
+    program's wall time. One file per as_of; a run of the same as_of replaces it."""
+    return settings.home / "decisions" / f"as_of={as_of_local:%Y%m%dT%H%M}.parquet"
+
+
 def query(settings: Settings, sql: str, version: str | None = None) -> tuple[list[str], list]:
     """Column names and rows of ``sql`` over the published marts; raises CareloopError."""
     con = open_published(settings, version)
