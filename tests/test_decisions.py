@@ -1,15 +1,26 @@
 """Decisions: gates and arbitration against a plain reference, and every property on its own."""
 
+import json
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import md5
+from math import sqrt
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import duckdb
 import pytest
 
-from careloop.settings import Settings
-from decisions_reference import Reference, World
+from careloop.program.channels import SPOKEN
+from careloop.program.load import InvalidProgram, load_program
+from careloop.program.tables import program_tables
+from careloop.publish import archive_decisions
+from careloop.published import decisions_file
+from careloop.run_info import RunInfo
+from careloop.settings import PROJECT_ROOT, Settings
+from decisions_reference import Reference, World, moved, share
 from decisions_world import decide, made_program, random_rules, random_world
 
 Decided = tuple[World, list[dict[str, Any]], dict[str, dict[str, Any]]]
@@ -98,3 +109,184 @@ def test_every_decision_is_that_of_the_reference(decided: Decided) -> None:
         if any(r[c] != wanted[r["decision_key"]][c] for c in COMPARED)
     ]  # fmt: skip
     assert not wrong, (len(wrong), wrong[:2])
+
+
+def going(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["outcome"] in ("send", "task")]
+
+
+def test_nothing_goes_without_an_allowed_consent(decided: Decided) -> None:
+    world, rows, _ = decided
+    reference = Reference(world)
+    assert len(going(rows)) > 300
+    for row in going(rows):
+        assert row["channel"] in reference.allowed(row["customer_id"], row["purpose"]), row
+        assert row["channel"] not in reference.suppressed(row["customer_id"], row["purpose"]), row
+
+
+def test_nothing_goes_in_quiet_hours_or_after_it_expired(decided: Decided) -> None:
+    world, rows, _ = decided
+    reference = Reference(world)
+    quiet = world.program.quiet_hours
+    for row in going(rows):
+        local = world.local(row["not_before"])
+        assert not reference.is_quiet(local.time(), row["channel"], row["purpose"]), row
+        assert row["not_before"] >= world.as_of_utc
+        assert row["expires_at"] is None or row["not_before"] < row["expires_at"]
+        assert local.date() == row["contact_on"] == world.today
+        if row["channel"] in quiet.working_days_only and row["channel"] in SPOKEN:
+            assert world.today in reference.workdays
+
+
+def test_caps_hold_together_and_count_the_ledger(decided: Decided) -> None:
+    """Campaigns bypass the cap elsewhere (mautic#6729); here every contact of a purpose that is
+    not exempt counts, whatever rule it is of."""
+    world, rows, _ = decided
+    reference = Reference(world)
+    groups = {rule.id: rule.cap_group for rule in world.program.rules}
+    sent: dict[str, list[tuple]] = {}
+    for row in going(rows):
+        if not row["is_cap_exempt"]:
+            contact = (world.today, row["purpose"], row["channel"], groups[row["rule"]])
+            sent.setdefault(row["customer_id"], []).append(contact)
+    for customer_id, contacts in sent.items():
+        before = [
+            (m["contact_on"], m["purpose"], m["channel"], m["cap_group"])
+            for m in reference.contacts.get(customer_id, [])
+            if not m["is_cap_exempt"]
+        ]
+        for cap in world.program.caps.limits:
+            start = moved(world.today, cap.per, -1)
+            counts = lambda c, cap=cap, start=start: (  # noqa: E731
+                reference._counts(cap, c) and c[0] > start
+            )
+            new = sum(counts(c) for c in contacts)
+            assert not new or new + sum(counts(c) for c in before) <= cap.most
+
+
+def test_a_cap_never_delays_longer_than_its_window(decided: Decided) -> None:
+    """A weekly cap delayed three weeks elsewhere (mautic PR#4761)."""
+    world, rows, _ = decided
+    longest = {cap.id: moved(world.today, cap.per) for cap in world.program.caps.limits}
+    for row in rows:
+        if row["gate"] == "caps":
+            full = [part.partition(":")[0] for part in row["gate_reason"].split("; ")]
+            assert world.today < row["eligible_on"] <= max(longest.values()) + timedelta(days=1)
+            assert row["eligible_on"] > world.today and set(full) <= set(longest)
+
+
+def test_gates_tell_the_same_as_the_outcome(decided: Decided) -> None:
+    """`gates` is JSON with every gate in order; the first that is not ok is `gate`."""
+    _, rows, _ = decided
+    order = ["reachable", "fresh", "consent", "suppression", "reentry", "cooldown", "holdout",
+             "quiet_hours", "caps"]  # fmt: skip
+    for row in rows:
+        gates = json.loads(row["gates"])
+        assert list(gates) == order
+        stopped = [name for name in order if gates[name] and not gates[name]["ok"]]
+        assert (stopped[0] if stopped else None) == row["gate"], row
+        assert (row["gate_reason"] is None) == (row["gate"] is None), row
+        assert None not in gates["reachable"]["reached"] + gates["consent"]["refused"]
+        assert (row["gate"] is None) == (row["outcome"] in ("send", "task"))
+
+
+def test_order_is_dense_and_the_report_adds_up(decided: Decided) -> None:
+    _, rows, _ = decided
+    numbers = sorted(row["order_no"] for row in going(rows))
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert all(row["order_no"] is None for row in rows if row["outcome"] not in ("send", "task"))
+
+
+# -- the same again ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list, list, Settings]:
+    """A world of ties, decided as given and with every table in another order."""
+    rules = [
+        {"id": f"r{i}", "purpose": "care", "channels": ["wecom", "sms"], "priority": 50,
+         "holdout": 0.3 if i == 0 else 0.0}
+        for i in range(5)
+    ]  # fmt: skip
+    program = made_program(rules=rules, caps={"limits": [{"id": "one", "most": 1, "per": "1d"}]})
+    world = random_world(program, datetime(2026, 11, 2), 300, 77)
+    settings = Settings(home=tmp_path_factory.mktemp("twice"), threads=2, memory_limit="1GB")
+    first = decide(settings, world)
+    for rows in world.rows.values():
+        random.Random(1).shuffle(rows)
+    return world, first, decide(settings, world), settings
+
+
+def test_ties_do_not_depend_on_the_order_of_rows(twice: tuple) -> None:
+    world, first, second, _ = twice
+    assert first == second
+    assert sum(row["gate"] == "caps" for row in first) > 100
+
+
+def test_decision_keys_name_rule_customer_and_occasion(twice: tuple) -> None:
+    for row in twice[1]:
+        text = f"{row['rule']}|{row['customer_id']}|{row['occasion']}"
+        assert row["decision_key"] == md5(text.encode()).hexdigest()
+
+
+def test_decisions_are_archived_once_per_as_of(twice: tuple) -> None:
+    world, rows, _, settings = twice
+    as_of = world.as_of.replace(tzinfo=ZoneInfo(world.program.zone))
+    run = RunInfo("0123456789", as_of, world.program)
+    file = archive_decisions(settings, run)
+    assert file == decisions_file(settings, world.as_of)
+    assert file.name == "as_of=20261102T0000.parquet"
+    before = file.read_bytes()
+    again = archive_decisions(settings, RunInfo("9876543210", as_of, world.program))
+    assert again == file and file.read_bytes() == before
+    assert [f.name for f in file.parent.iterdir()] == [file.name]
+    kept = duckdb.sql(f"select decision_key, outcome, gates from '{file}'").fetchall()
+    assert kept == [(r["decision_key"], r["outcome"], r["gates"]) for r in rows]
+
+
+# -- the holdout ---------------------------------------------------------------------------------
+
+
+def test_the_holdout_has_the_right_share_and_hangs_on_the_salt() -> None:
+    people = [f"c{i}" for i in range(40_000)]
+    for wanted in (0.01, 0.05, 0.2):
+        drawn = {c for c in people if share(f"salt_1|{c}") < wanted}
+        error = sqrt(wanted * (1 - wanted) / len(people))
+        assert abs(len(drawn) / len(people) - wanted) < 4 * error
+        other = {c for c in people if share(f"salt_2|{c}") < wanted}
+        both = len(drawn & other) / len(people)
+        assert abs(both - wanted**2) < 4 * sqrt(wanted**2 / len(people)), "salts are independent"
+
+
+# -- rules of packs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("most: 1, per: 1d", "most: 0, per: 1d", "caps.limits[0].most"),
+        ("most: 1, per: 1d", "most: 1, per: 24h", "caps.limits[0].per"),
+        ("most: 1, per: 1d", "most: 1, per: 1wd", "caps.limits[0].per"),
+    ],
+)
+def test_a_cap_of_nothing_or_of_hours_is_refused(
+    tmp_path: Path, old: str, new: str, path: str
+) -> None:
+    """"0" blocked everything elsewhere (mautic#10416)."""
+    text = (PROJECT_ROOT / "programs/retail_care/program.yml").read_text("utf-8")
+    (tmp_path / "pack").mkdir()
+    assert old in text
+    text = text.replace(old, new).replace("name: retail_care", "name: pack", 1)
+    (tmp_path / "pack" / "program.yml").write_text(text, "utf-8")
+    with pytest.raises(InvalidProgram) as caught:
+        load_program(tmp_path / "pack")
+    assert path in [problem.path for problem in caught.value.problems]
+
+
+def test_channels_have_bits_of_their_own() -> None:
+    program = load_program("retail_care", PROJECT_ROOT / "programs")
+    table = program_tables(program, date(2026, 1, 1), date(2026, 1, 2))["channels"]
+    bits = [row[list(table.columns).index("bit")] for row in table.rows]
+    assert sum(bits) == 2 ** len(bits) - 1
+    spoken = {row[1] for row in table.rows if row[3]}
+    assert spoken == set(SPOKEN)

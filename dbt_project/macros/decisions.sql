@@ -192,7 +192,7 @@
         when 'fresh' then freshness.stale_text
         when 'consent'
             then case
-                when (concluded.rule_channels & concluded.refused_channels) <> 0
+                when (concluded.reachable_channels & concluded.refused_channels) <> 0
                     then 'said no to ' || concluded.purpose || ' on ' || refused.as_text
                         || ', last change on '
                         || cast({{ local_date("concluded.consent_changed_at") }} as varchar)

@@ -9,7 +9,7 @@ import duckdb
 
 from careloop.contract import entities
 from careloop.durable import sync
-from careloop.published import LINK, current_version, version_before, versions
+from careloop.published import LINK, current_version, decisions_file, version_before, versions
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal, quote
@@ -69,6 +69,7 @@ def publish(settings: Settings, run: RunInfo) -> tuple[Path, bool]:
     newest = before is None or _as_of(before) <= run.as_of_local
     if settings.publish_parquet:
         _write_parquet(settings, run)
+    archive_decisions(settings, run)
     sync(settings.marts)
     os.replace(settings.marts, target)
     if newest:
@@ -78,6 +79,26 @@ def publish(settings: Settings, run: RunInfo) -> tuple[Path, bool]:
     sync(settings.published)
     _prune(settings, run, before)
     return target, newest
+
+
+def archive_decisions(settings: Settings, run: RunInfo) -> Path:
+    """Keep all decisions of the built marts in the file of their as_of; returns the file.
+
+    Versions are pruned, decisions are not: why a customer was or wasn't contacted can be asked
+    years later. The file is there whole or not at all.
+    """
+    target = decisions_file(settings, run.as_of_local)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.new")
+    with connect(settings, settings.marts, read_only=True) as con:
+        con.execute(
+            f"copy (from fct_care_decisions order by decision_key) to {literal(partial)} "
+            "(format parquet, compression zstd)"
+        )
+    sync(partial)
+    os.replace(partial, target)
+    sync(target.parent)
+    return target
 
 
 def _as_of(version: Path) -> datetime:

@@ -77,8 +77,14 @@ def missed_days(settings: Settings, program: str, as_of: datetime) -> list[datet
 
 
 def decision_files(settings: Settings) -> list[Path]:
-    """The archive of decisions, one Parquet file per run, the earliest as_of first."""
-    return sorted(settings.decisions.glob("*.parquet"))
+    """The archive of decisions, one Parquet file per as_of, the earliest first."""
+    return sorted(settings.decisions.glob("as_of=*.parquet"))
+
+
+def decisions_file(settings: Settings, as_of_local: datetime) -> Path:
+    """Where every decision of a day is kept as Parquet, however long ago it was. as_of_local:
+    program's wall time. One file per as_of; a run of the same as_of replaces it."""
+    return settings.decisions / f"as_of={as_of_local:%Y%m%dT%H%M}.parquet"
 
 
 def query(settings: Settings, sql: str, version: str | None = None) -> tuple[list[str], list]:

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     @property
     def decisions(self) -> Path:
-        """Archive of every run's decisions, one Parquet file per run."""
+        """Archive of every day's decisions, one Parquet file per as_of."""
         return self.home / "decisions"
 
     @property

@@ -53,7 +53,7 @@ def explain_customer(
 def _show(found: Explained, pack: Program, say: Sentences, gates: bool) -> None:
     out = console()
     titles = {rule.id: say.title(rule.title) for rule in pack.rules}
-    out.print(f"[bold]{found.customer_id}[/]  {found.as_of:%Y-%m-%d %H:%M}  {found.version}")
+    out.print(f"[bold]{found.customer_id}[/]  {found.as_of:%Y-%m-%d %H:%M}")
     if not found.decisions:
         out.print(say.word("nothing"))
     else:

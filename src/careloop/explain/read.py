@@ -10,7 +10,7 @@ import duckdb
 from careloop.errors import SettingsError
 from careloop.program.model import Program
 from careloop.program.rules import Audience, Rule
-from careloop.published import decision_files, open_published, versions
+from careloop.published import current_version, decision_files, open_published, versions
 from careloop.settings import Settings
 from careloop.warehouse import literal
 
@@ -39,7 +39,7 @@ class Explained:
 
     customer_id: str
     as_of: datetime
-    version: str
+    version: str | None
     decisions: list[Row]
     silent: list[Silent] = field(default_factory=list)
 
@@ -50,12 +50,13 @@ def explain(settings: Settings, program: Program, customer_id: str, day: date | 
     Raises SettingsError when nothing was decided that day or the customer is not known.
     """
     file = _file(settings, day)
-    version = file.stem
-    decisions, as_of = _decisions(file, customer_id)
-    now = _customer(settings, version, customer_id)
+    as_of = _as_of(file)
+    decisions = _decisions(file, customer_id)
+    version = _version(settings, as_of)
+    now = _customer(settings, version, customer_id) if version else None
     if now is None and not decisions:
         raise SettingsError(
-            f"there is no customer {customer_id} in the decisions of {version}",
+            f"there is no customer {customer_id} in the decisions as of {as_of:%Y-%m-%d %H:%M}",
             'look it up: careloop sql "select customer_id from dim_customers limit 5"',
         )
     came_up = {row["rule"] for row in decisions}
@@ -73,17 +74,29 @@ def _file(settings: Settings, day: date | None) -> Path:
         raise SettingsError("nothing has been decided yet", "run `careloop run` first")
     if day is None:
         return files[-1]
-    found = [file for file in files if file.stem.startswith(f"{day:%Y%m%d}T")]
+    found = [file for file in files if _as_of(file).date() == day]
     if not found:
-        first, last = files[0].stem[:8], files[-1].stem[:8]
         raise SettingsError(
             f"nothing was decided on {day}",
-            f"there are decisions of {len(files)} runs from {first} to {last}",
+            f"there are decisions of {len(files)} days from {_as_of(files[0]):%Y-%m-%d} to "
+            f"{_as_of(files[-1]):%Y-%m-%d}",
         )
     return found[-1]
 
 
-def _decisions(file: Path, customer_id: str) -> tuple[list[Row], datetime]:
+def _as_of(file: Path) -> datetime:
+    return datetime.fromisoformat(file.stem.removeprefix("as_of="))
+
+
+def _version(settings: Settings, as_of: datetime) -> str | None:
+    """The published version of that time; of several, where the link points, else the last."""
+    found = [v for v in versions(settings) if v.startswith(f"{as_of:%Y%m%dT%H%M}-")]
+    current = current_version(settings)
+    name = current.stem.removeprefix("marts-") if current else None
+    return name if name in found else (found[-1] if found else None)
+
+
+def _decisions(file: Path, customer_id: str) -> list[Row]:
     with duckdb.connect() as con:
         result = con.execute(
             f"select * from read_parquet({literal(file)}) where customer_id = ? "
@@ -91,14 +104,11 @@ def _decisions(file: Path, customer_id: str) -> tuple[list[Row], datetime]:
             [customer_id],
         )
         names = [column[0] for column in result.description or []]
-        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    return rows, datetime.fromisoformat(file.stem.partition("-")[0])
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _customer(settings: Settings, version: str, customer_id: str) -> Row | None:
-    """What the customer was then; None if the version is gone or does not know the customer."""
-    if version not in versions(settings):
-        return None
+    """What the customer was then; None if the version does not know the customer."""
     columns = list(_DIMENSIONS.values())
     with open_published(settings, version) as con:
         rows = con.execute(

@@ -41,7 +41,7 @@ sets as (
         union all
         select open_channels as channels from gates
         union all
-        select rule_channels & refused_channels as channels from gates
+        select reachable_channels & refused_channels as channels from gates
         union all
         select rule_channels & suppressed_channels as channels from gates
     ) as used
@@ -50,8 +50,9 @@ sets as (
 named as (
     select
         sets.channels,
-        '[' || coalesce({{ text_list(json_text("members.channel"), ", ", "members.position") }}, '')
-        || ']' as as_json,
+        '[' || coalesce({{ text_list(
+            "'\"' || members.channel || '\"'", ", ", "members.position"
+        ) }}, '') || ']' as as_json,
         coalesce({{ text_list("members.channel", ", ", "members.position") }}, 'none') as as_text
     from sets
     left join {{ source("program", "channels") }} as members
@@ -197,7 +198,7 @@ final as (
     inner join named as reached on concluded.reachable_channels = reached.channels
     inner join named as consented on concluded.consented_channels = consented.channels
     inner join named as refused
-        on (concluded.rule_channels & concluded.refused_channels) = refused.channels
+        on (concluded.reachable_channels & concluded.refused_channels) = refused.channels
     inner join named as suppressed
         on (concluded.rule_channels & concluded.suppressed_channels) = suppressed.channels
     inner join named as left_over on concluded.open_channels = left_over.channels
