@@ -9,6 +9,7 @@ import re
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
+from functools import lru_cache
 
 from careloop.channels.base import PermanentError, Rendered
 from careloop.channels.options import SmtpOptions, is_mail_address
@@ -114,6 +115,7 @@ def _mailbox(name: str | None, address: str) -> str:
     return f"{_words(name, 'From')} <{address}>"
 
 
+@lru_cache(maxsize=256)
 def _words(text: str, header: str) -> str:
     """``text`` as RFC 2047 words of at most 75 characters where it isn't plain ASCII."""
     charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"
