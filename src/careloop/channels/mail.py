@@ -84,8 +84,8 @@ def _part(kind: str, text: str) -> list[str]:
     if plain and max(map(len, lines)) <= LONGEST_LINE:
         head, body = "7bit", lines
     else:
-        encoded = base64.encodebytes(text.replace("\n", "\r\n").encode("utf-8")).decode("ascii")
-        head, body = "base64", encoded.split("\n")
+        encoded = base64.b64encode(text.replace("\n", "\r\n").encode("utf-8")).decode("ascii")
+        head, body = "base64", [encoded[i : i + 76] for i in range(0, len(encoded), 76)]
     return [
         f'Content-Type: text/{kind}; charset="utf-8"',
         f"Content-Transfer-Encoding: {head}",
