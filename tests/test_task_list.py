@@ -206,6 +206,20 @@ def test_a_task_is_done_once_and_leaves_the_list(team) -> None:
     ]
 
 
+def test_what_the_crm_says_is_done_counts_once_however_often_it_says_so(team) -> None:
+    with sqlite3.connect(team.settings.home / "ledger.db") as con:
+        for number in range(2):
+            con.execute(
+                "insert into feedback (feedback_id, message_id, kind, detail) values (?, ?, ?, null)",
+                (f"crm{number}", name("b"), "done"),
+            )
+    con.close()
+    assert letters(team.settings) == "dac"
+    assert letters(team.settings, with_done=True) == "dacb"
+    done = read_tasks(team.settings, NOW, ZONE, with_done=True)[-1]
+    assert (done.state, done.result) == ("done", None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
