@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sqlite3
 import stat
 from datetime import UTC, date, datetime
@@ -18,7 +19,7 @@ from careloop.cli.main import app
 from careloop.clock import now
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.load import load_program
-from careloop.settings import Settings
+from careloop.settings import Settings, load_settings
 from careloop.task_list.files import write
 from careloop.task_list.table import revealed, rows
 from careloop.task_list.tasks import mark_done, read_tasks
@@ -51,9 +52,9 @@ def name(letter: str) -> str:
     return letter * 32
 
 
-@pytest.fixture
-def team(tmp_path: Path) -> SimpleNamespace:
-    crm = Crm(tmp_path)
+@pytest.fixture(scope="module")
+def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
+    crm = Crm(tmp_path_factory.mktemp("team"))
     mapping = (crm.folder / "source.yml").read_text("utf-8")
     mapping += "  contacts:\n    file: contacts*.csv\n  staff:\n    file: staff*.csv\n"
     crm.put("source.yml", mapping)
@@ -65,7 +66,13 @@ def team(tmp_path: Path) -> SimpleNamespace:
     )
     crm.put("staff.csv", "staff_id,name,role\nS1,萧诗涵,account_manager\n")
     assert not crm.load().refused
-    with sqlite3.connect(crm.settings.home / "ledger.db") as con:
+    return crm
+
+
+@pytest.fixture
+def team(crm: Crm, tmp_path: Path) -> SimpleNamespace:
+    home = shutil.copytree(crm.settings.home, tmp_path / "home")
+    with sqlite3.connect(home / "ledger.db") as con:
         con.executescript(LEDGER)
         for letter, customer, rule, channel, kind, due, role, staff, state in TASKS:
             about = json.dumps({"order_id": "O1", "days_late": 3}) if letter == "b" else None
@@ -76,7 +83,7 @@ def team(tmp_path: Path) -> SimpleNamespace:
                 (name(letter), customer, rule, channel, kind, due and due + ".000000", role, staff, state, about, offer),
             )  # fmt: skip
     con.close()
-    return SimpleNamespace(settings=crm.settings, pack=load_program("retail_care"))
+    return SimpleNamespace(settings=load_settings(home=home), pack=load_program("retail_care"))
 
 
 def letters(settings: Settings, **options) -> str:
