@@ -158,7 +158,12 @@ def test_a_workbook_has_real_dates_and_what_to_say(team, tmp_path) -> None:
 
     def say(found):
         asked.extend(row["message_id"] for row in found)
-        return {row["message_id"]: f"您好 {row['customer_id']}" for row in found}
+        # Of a customer's two tasks one has nothing to say.
+        return {
+            row["message_id"]: f"您好 {row['customer_id']}"
+            for row in found
+            if row["message_id"] != name("c")
+        }
 
     full = revealed(team.settings, tasks, rows(tasks, team.pack, "zh"), "visit", say)
     write(full, "zh", "xlsx", tmp_path / "tasks.xlsx")
@@ -172,6 +177,10 @@ def test_a_workbook_has_real_dates_and_what_to_say(team, tmp_path) -> None:
     assert sheet.freeze_panes == "B2"
     assert sheet.auto_filter.ref is not None
     assert asked == [name(letter) for letter in "dacb"]
+    assert {entry.customer_id: entry.fields[-1] for entry in accesses(team.settings)} == {
+        "C1": "say",
+        "C2": "say",
+    }
 
 
 def test_no_reason_no_personal_data(team, tmp_path) -> None:
