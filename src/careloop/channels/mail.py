@@ -9,6 +9,7 @@ import re
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
+from functools import lru_cache
 
 from careloop.channels.base import PermanentError, Rendered
 from careloop.channels.options import SmtpOptions, is_mail_address
@@ -83,8 +84,8 @@ def _part(kind: str, text: str) -> list[str]:
     if plain and max(map(len, lines)) <= LONGEST_LINE:
         head, body = "7bit", lines
     else:
-        encoded = base64.encodebytes(text.replace("\n", "\r\n").encode("utf-8")).decode("ascii")
-        head, body = "base64", encoded.split("\n")
+        encoded = base64.b64encode(text.replace("\n", "\r\n").encode("utf-8")).decode("ascii")
+        head, body = "base64", [encoded[i : i + 76] for i in range(0, len(encoded), 76)]
     return [
         f'Content-Type: text/{kind}; charset="utf-8"',
         f"Content-Transfer-Encoding: {head}",
@@ -114,6 +115,7 @@ def _mailbox(name: str | None, address: str) -> str:
     return f"{_words(name, 'From')} <{address}>"
 
 
+@lru_cache(maxsize=256)
 def _words(text: str, header: str) -> str:
     """``text`` as RFC 2047 words of at most 75 characters where it isn't plain ASCII."""
     charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"

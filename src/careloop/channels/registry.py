@@ -155,6 +155,9 @@ def setups(settings: Settings) -> list[Setup]:
 def _setup(settings: Settings, name: str) -> Setup:
     options = options_of(settings, name)
     kind = next(key for key, model in TYPES.items() if type(options) is model)
+    configured = name in settings.channels
+    if name == ALERTS and not configured:
+        return Setup(name, "none", False, "alerts go nowhere", False, None, ())
     keyed, needs, target = kind in ("file", "task"), [], ""
     if isinstance(options, SmtpOptions):
         target = f"{options.host}, {options.security}, from {options.from_address}"
@@ -166,11 +169,10 @@ def _setup(settings: Settings, name: str) -> Setup:
     elif isinstance(options, AppriseOptions):
         needs, target = ["url"], _scheme(_secret(name, "url"))
     elif kind == "file":
-        target = "nothing is sent" if name == ALERTS else f"dry run into outbox/{name}"
+        target = f"dry run into outbox/{name}"
     else:
         target = "careloop tasks list"
     missing = [variable(name, key) for key in needs if not _secret(name, key)]
-    configured = name in settings.channels
     return Setup(name, kind, configured, target, keyed, options.rate, tuple(missing))
 
 

@@ -139,7 +139,7 @@ class SmtpChannel:
                 f"no answer after the message was handed over: {type(error).__name__}"
             ) from error
         if code == 250:
-            return Receipt(_queue_id(reply), _said(code, reply, recipient))
+            return Receipt(_queue_id(reply), "accepted")
         if code == 421:
             self._close()
             raise ChannelDown(_said(code, reply, recipient))

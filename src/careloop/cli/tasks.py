@@ -66,7 +66,7 @@ def list_tasks(
         print_table(list(words()["headings"]), _values(found, words()["headings"]), as_json=True)
         return
     titles = [words()["headings"][key][lang] for key in SHOWN]
-    print_table(titles, _values(found, SHOWN))
+    print_table(titles, [_short(row) for row in found])
 
 
 @tasks_app.command("export")
@@ -150,6 +150,12 @@ def _found(
         settings, now(), pack.zone, owner=owner, due_before=day, with_done=everything
     )
     return tasks, rows(tasks, pack, lang)
+
+
+def _short(row: Row) -> list[object]:
+    """A row of the terminal's table."""
+    due = f"{row['due']:%m-%d %H:%M}" if row["due"] else None
+    return [{**row, "task": row["task"][:8], "due": due}.get(key) for key in SHOWN]
 
 
 def _values(found: list[Row], keys: object) -> list[list[object]]:

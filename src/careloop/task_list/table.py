@@ -45,9 +45,10 @@ def revealed(
         mine = {"owner_name": owner, **dict.fromkeys(CONTACT)}
         mine |= contacts.get(task.customer_id, {})
         full.append(row | mine | ({"say": texts.get(task.task)} if say else {}))
-    shown = {
-        row["customer_id"]: [name for name in (*CONTACT, "say") if row.get(name)] for row in full
-    }
+    shown: dict[str, list[str]] = {}
+    for row in full:
+        seen = shown.setdefault(row["customer_id"], [])
+        seen += [name for name in (*CONTACT, "say") if row.get(name) and name not in seen]
     version = current_version(settings)
     record_all(settings, shown, why, version.stem.removeprefix("marts-") if version else "")
     return full

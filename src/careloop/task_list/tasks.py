@@ -8,7 +8,18 @@ from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, MetaData, Table, and_, create_engine, insert, inspect, select
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Subquery,
+    Table,
+    and_,
+    create_engine,
+    func,
+    insert,
+    inspect,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from careloop.errors import SettingsError
@@ -57,11 +68,12 @@ def read_tasks(
     """
     limit = datetime.combine(due_before, time(), ZoneInfo(zone)) if due_before else None
     with _ledger(settings) as (con, messages, feedback):
-        done = _done(messages, feedback)
-        query = select(messages, feedback.c.detail.label("_done")).select_from(done)
+        done = _done(feedback)
+        query = select(messages, done.c.times.label("_done"), done.c.detail.label("_told"))
+        query = query.outerjoin_from(messages, done, done.c.message_id == messages.c.message_id)
         query = query.where(messages.c.kind == "task", messages.c.state == "sent")
         if not with_done:
-            query = query.where(feedback.c.feedback_id.is_(None))
+            query = query.where(done.c.times.is_(None))
         if owner:
             query = query.where((messages.c.owner_id == owner) | (messages.c.owner_role == owner))
         if limit:
@@ -99,7 +111,8 @@ def mark_done(
             con.commit()
         except IntegrityError:
             con.rollback()
-            earlier = _earlier(con, feedback, row["feedback_id"])
+            query = select(feedback.c.detail).where(feedback.c.feedback_id == row["feedback_id"])
+            earlier = _result(con.execute(query).scalar_one())
             if earlier != result:
                 raise SettingsError(
                     f"task {task} was done before, with the result {earlier}",
@@ -107,11 +120,6 @@ def mark_done(
                 ) from None
             return found["message_id"], False
     return found["message_id"], True
-
-
-def _earlier(con: Connection, feedback: Table, feedback_id: str) -> str | None:
-    query = select(feedback.c.detail).where(feedback.c.feedback_id == feedback_id)
-    return _result(con.execute(query).scalar_one())
 
 
 def _named(con: Connection, messages: Table, task: str) -> dict[str, Any]:
@@ -150,14 +158,18 @@ def _ledger(settings: Settings) -> Iterator[tuple[Connection, Table, Table]]:
         engine.dispose()
 
 
-def _done(messages: Table, feedback: Table) -> Any:
-    """Messages with what says that they are done."""
-    same = and_(feedback.c.message_id == messages.c.message_id, feedback.c.kind == DONE)
-    return messages.outerjoin(feedback, same)
+def _done(feedback: Table) -> Subquery:
+    """What is done, one row per message: the CRM may say so, too, and more than once."""
+    query = select(
+        feedback.c.message_id,
+        func.count().label("times"),
+        func.min(feedback.c.detail).label("detail"),
+    )
+    return query.where(feedback.c.kind == DONE).group_by(feedback.c.message_id).subquery()
 
 
 def _task(row: dict[str, Any], now: datetime) -> Task:
-    told = row.pop("_done")
+    done, told = row.pop("_done") is not None, row.pop("_told")
     due = row["due_at"]
     late = due is not None and due < now
     return Task(
@@ -170,7 +182,7 @@ def _task(row: dict[str, Any], now: datetime) -> Task:
         due_at=due,
         offer=row["offer"],
         about=json.loads(row["about"]) if row["about"] else {},
-        state="done" if told is not None else "late" if late else "open",
+        state="done" if done else "late" if late else "open",
         result=_result(told),
         row=row,
     )
