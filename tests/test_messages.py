@@ -209,8 +209,11 @@ def test_html_is_well_formed_and_loads_nothing() -> None:
         assert found.lang == where[3]
         assert found.seen["title"] == found.seen["body"] == 1
         assert html.startswith("<!DOCTYPE html>")
-        assert "url(" not in html and "@import" not in html and "@font-face" not in html
-        assert "font-size:16px" in html and "max-width:600px" in html
+        assert "url(" not in html
+        assert "@import" not in html
+        assert "@font-face" not in html
+        assert "font-size:16px" in html
+        assert "max-width:600px" in html
         if where[3] == "zh-CN":
             assert "PingFang SC" in html
 
@@ -278,7 +281,8 @@ def test_a_mistake_is_named(own, what: str) -> None:
 def test_an_unknown_variable_comes_with_the_allowed_ones(own) -> None:
     own.write("birthday.any.en.j2", "Subject: x\n\n{{ nam }}\n")
     [problem] = check(own.load())
-    assert problem.line == 3 and problem.allowed == tuple(v.name for v in VARIABLES)
+    assert problem.line == 3
+    assert problem.allowed == tuple(v.name for v in VARIABLES)
 
 
 def test_missing_files_are_named(own) -> None:
@@ -304,7 +308,8 @@ def test_strays_and_long_sms_are_only_noted(own) -> None:
     found = check_all(own.load())
     assert check(own.load()) == []
     assert [p.is_warning for p in found] == [True, True]
-    assert "characters as an SMS" in str(found[0]) and "is used by no rule" in str(found[1])
+    assert "characters as an SMS" in str(found[0])
+    assert "is used by no rule" in str(found[1])
 
 
 def test_wrong_names_are_refused(own) -> None:
@@ -469,7 +474,8 @@ def test_a_name_with_line_ends_makes_no_header() -> None:
     person = Person(name="Eve\r\nBcc: all@example.com", contact_person="x\u2028\u202ey")
     content, known = filled(person)
     assert not re.search(r"[\r\x00-\x09\x0b-\x1f]", content.text)
-    assert "\n" not in known["called"] and "\u202e" not in str(known["contact_person"])
+    assert "\n" not in known["called"]
+    assert "\u202e" not in str(known["contact_person"])
     task, _ = filled(
         Person(name="Eve\r\nBcc: x"), template="core_contact", rule="core_contact", channel="call"
     )
@@ -483,7 +489,8 @@ def test_a_name_with_line_ends_makes_no_header() -> None:
 def test_an_advertisement_is_no_name(name: str) -> None:
     assert clean_name(name) is None
     content, _ = filled(Person(name=name))
-    assert content.text.startswith("Hello,") and "evil" not in content.html
+    assert content.text.startswith("Hello,")
+    assert "evil" not in content.html
 
 
 def test_empty_values_leave_no_trace() -> None:
@@ -512,8 +519,10 @@ def test_a_payload_in_words() -> None:
         offer="late_coupon",
         purpose="service",
     )
-    assert known["order_amount"] == "USD 88" and known["promised_on"] == "5 November 2026"
-    assert "Coupon of 10" in content.text and "30 January 2027" in content.text
+    assert known["order_amount"] == "USD 88"
+    assert known["promised_on"] == "5 November 2026"
+    assert "Coupon of 10" in content.text
+    assert "30 January 2027" in content.text
     _, festival = filled(EMAIL, occasion="spring_festival:2027-02-06", about=None)
     assert (festival["occasion"], festival["occasion_on"]) == ("Spring Festival", "6 February 2027")
 
@@ -533,7 +542,8 @@ def test_a_link_and_a_button() -> None:
 def test_links_are_signed(secret, monkeypatch: pytest.MonkeyPatch) -> None:
     for message_id in ("ab" * 16, "M-1", "00" * 16, "ABCD"):
         token = sign(message_id)
-        assert re.fullmatch(r"[A-Za-z0-9_.-]+", token) and verify(token) == message_id
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", token)
+        assert verify(token) == message_id
     token = sign("ab" * 16)
     body, _, signature = token.partition(".")
     for forged in (
@@ -545,10 +555,12 @@ def test_links_are_signed(secret, monkeypatch: pytest.MonkeyPatch) -> None:
         f"{sign('ac' * 16).split('.')[0]}.{signature}",
     ):
         assert verify(forged) is None
-    assert verify(token + "é") is None and verify("a" * 5000) is None
+    assert verify(token + "é") is None
+    assert verify("a" * 5000) is None
     monkeypatch.setenv(SECRET, "a new secret, longer,correct horse battery staple")
     monkeypatch.setenv(SECRET, "another new secret 1,correct horse battery staple")
-    assert verify(token) == "ab" * 16 and sign("ab" * 16) != token
+    assert verify(token) == "ab" * 16
+    assert sign("ab" * 16) != token
     monkeypatch.setenv(SECRET, "another new secret 1")
     assert verify(token) is None
 
@@ -626,7 +638,8 @@ def test_a_batch_is_rendered_with_the_customers_own_data(company, secret) -> Non
                 message["message_id"], f"no address on {message['channel']}"
             )
             continue
-        assert isinstance(result, Rendered) and result.address == right
+        assert isinstance(result, Rendered)
+        assert result.address == right
         assert verify(result.unsubscribe_url.rpartition("/")[2]) == message["message_id"]
         assert (result.html is None) == (message["channel"] == "sms")
     assert Counter(type(r) for r in done.values())[Rendered] > 400
@@ -648,8 +661,10 @@ def test_a_task_is_told_to_its_owner_in_the_programs_language(company) -> None:
         "due_at": datetime(2026, 11, 4, 10),
     }
     done = render_batch(company.settings, pack(), [message])[MESSAGE["message_id"]]
-    assert isinstance(done, Rendered) and done.locale == "zh-CN"
-    assert "客户语言：英文" in done.text and "2026年11月4日 18:00" in done.text
+    assert isinstance(done, Rendered)
+    assert done.locale == "zh-CN"
+    assert "客户语言：英文" in done.text
+    assert "2026年11月4日 18:00" in done.text
     assert re.search("我是您的专属客户经理[\u4e00-\u9fff]{2,4}，", done.text)
     assert done.due_at == "2026-11-04 10:00:00"
 
@@ -658,7 +673,8 @@ def test_nobody_is_named_where_others_read_along(company) -> None:
     customer = customers(company)[0][0]
     message = {**MESSAGE, "customer_id": customer, "channel": "community", "locale": "zh-CN"}
     done = render_batch(company.settings, pack(), [message])[MESSAGE["message_id"]]
-    assert done.text.startswith("您好：") and done.address is None
+    assert done.text.startswith("您好：")
+    assert done.address is None
 
 
 def test_personal_data_is_read_in_one_query_for_the_batch_only(company) -> None:
@@ -688,7 +704,9 @@ def test_preview_hides_personal_data(company, tmp_path: Path) -> None:
         company, "birthday", "--customer", person[0], "--channel", "email", "--output", str(file)
     )
     shown = json.loads(result.output)
-    assert shown["to"] == "hidden" and "•••" in shown["text"] and person[1] not in result.output
+    assert shown["to"] == "hidden"
+    assert "•••" in shown["text"]
+    assert person[1] not in result.output
     assert file.read_text("utf-8") == shown["html"]
     log = company.settings.home / "access_log.jsonl"
     before = log.read_text() if log.exists() else ""
@@ -705,16 +723,19 @@ def test_preview_hides_personal_data(company, tmp_path: Path) -> None:
             "a test",
         ).output
     )
-    assert shown["to"] == person[1] and "•••" not in shown["text"]
+    assert shown["to"] == person[1]
+    assert "•••" not in shown["text"]
     added = log.read_text().removeprefix(before).splitlines()
-    assert len(added) == 1 and json.loads(added[0])["why"] == "a test"
+    assert len(added) == 1
+    assert json.loads(added[0])["why"] == "a test"
 
 
 def test_preview_with_examples(company) -> None:
     shown = json.loads(
         preview(company, "wake_up", "--examples", "--channel", "sms", "--locale", "en").output
     )
-    assert shown["text"].startswith("Bluebird: Dear Ms Carter,") and shown["kind"] == "send"
+    assert shown["text"].startswith("Bluebird: Dear Ms Carter,")
+    assert shown["kind"] == "send"
 
 
 @pytest.mark.parametrize(
