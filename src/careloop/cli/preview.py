@@ -2,10 +2,11 @@
 
 import webbrowser
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -127,8 +128,11 @@ def _for_customer(
     locale: str | None,
     why: str | None,
 ) -> dict[str, Any]:
-    message, note, run_id = _message(settings, pack, rule, customer, channel)
     with Renderer(settings, pack) as renderer:
+        key = (customer, None)
+        there = renderer.people([key]).get(key, Person())
+        open_to = [c for c in rule.channels if ADDRESS.get(c) is None or address_on(c, there)]
+        message, note, run_id = _message(settings, pack, rule, customer, channel, open_to)
         key = (customer, message["owner_id"])
         person = renderer.people([key]).get(key, Person())
         if why is None:
@@ -149,7 +153,12 @@ def _has(channel: str, person: Person) -> str | None:
 
 
 def _message(
-    settings: Settings, pack: Program, rule: Rule, customer: str, channel: str | None
+    settings: Settings,
+    pack: Program,
+    rule: Rule,
+    customer: str,
+    channel: str | None,
+    open_to: list[str],
 ) -> tuple[dict[str, Any], str, str]:
     """A message as the ledger would have it: from the rule's last decision on the customer, else
     from the profile with an example for what happened; a note that says which; the run's id."""
@@ -165,12 +174,12 @@ def _message(
     profile = dict(zip(columns, rows[0], strict=True))
     run_id = profile.pop("run_id")
     decided = _decision(settings, rule, customer)
-    way = _channel(rule, channel, decided.get("channel"))
+    way = _channel(rule, channel, decided.get("channel") or next(iter(open_to), None))
     on = profile["contact_on"]
     made_up = {
         "occasion": example_occasion(rule, on),
         "about": example_about(pack, rule),
-        "due_at": datetime.combine(on, datetime.min.time()) if is_task(rule, way) else None,
+        "due_at": datetime.combine(on, time(18), ZoneInfo(pack.zone)),
     }
     message = {
         "message_id": "0" * 32,

@@ -201,7 +201,9 @@ def _people_sql(lake: Lake) -> str:
     known = entities()
     contact = ", ".join(f"contacts.{column}" for column in CONTACT)
     return f"""
-with wanted as (select unnest($customers) as customer_id, unnest($owners) as owner_id),
+with wanted as (
+    select unnest($customers::varchar[]) as customer_id, unnest($owners::varchar[]) as owner_id
+),
 customers as (
     select * from ({current(lake, known["customers"])})
     where customer_id in (select customer_id from wanted)

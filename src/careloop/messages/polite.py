@@ -31,7 +31,9 @@ def clean(value: object) -> str | None:
     """A text in one line without control characters, or None if nothing is left."""
     if value is None:
         return None
-    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(value))
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     return " ".join(text.split()) or None
 
 

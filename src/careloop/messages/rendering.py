@@ -23,6 +23,8 @@ from careloop.program.model import Program
 SUBJECT_LIMIT = 200
 _PREHEADER = 110
 _URL = re.compile(r"https?://[^\s<>\"'，。；！？、）】」]+[^\s<>\"'，。；！？、）】」.,;:!?)]")
+_ENDS_WITH_TAG = re.compile(r"[%#]\}$")
+_ONLY_TAGS = re.compile(r"^\s*(\{%((?!%\}).)*%\}\s*|\{#((?!#\}).)*#\}\s*)+$")
 _BUTTON = re.compile(r"^(?P<label>[^\n:：]{1,40})[:：]\s*(?P<url>https?://\S+)$")
 _OPT_OUT = {"zh": "拒收请回复R", "en": "Reply R to opt out."}
 _FOOTER = {
@@ -97,7 +99,17 @@ class Compiled:
 
 def parse(source: str, first_line: int) -> Tree:
     """The syntax tree of a part, with the file's line numbers."""
-    return _TEXT.parse("\n" * (first_line - 1) + source)
+    return _TEXT.parse(_placed(source, first_line))
+
+
+def _placed(source: str, first_line: int) -> str:
+    """The part at its line of the file. A line of tags only leaves nothing behind; a tag at the
+    end of a line with text must not swallow the line's end."""
+    lines = [
+        line + " " if _ENDS_WITH_TAG.search(line) and not _ONLY_TAGS.match(line) else line
+        for line in source.split("\n")
+    ]
+    return "\n" * (first_line - 1) + "\n".join(lines)
 
 
 def compile_source(source: Source) -> Compiled:
@@ -108,7 +120,7 @@ def compile_source(source: Source) -> Compiled:
             return None
         try:
             code = env.compile(
-                "\n" * (first_line - 1) + text, source.path.name, filename=str(source.path)
+                _placed(text, first_line), source.path.name, filename=str(source.path)
             )
         except TemplateError as error:
             line = getattr(error, "lineno", None)
@@ -276,7 +288,7 @@ def _html(text: str) -> Markup:
 def _block(part: str) -> Markup:
     if button := _BUTTON.match(part):
         return Markup('<p style="{}"><a class="button" href="{}" style="{}">{}</a></p>').format(
-            "margin:8px 0 24px;", button["url"], _PRESS, button["label"]
+            "margin:8px 0 16px;", button["url"], _PRESS, button["label"]
         )
     lines = part.split("\n")
     items = [line for line in lines if line.startswith("- ")]
