@@ -2,17 +2,16 @@
 
 import datetime as dt
 import random
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from test_models import DAY, Company, failures, utc
 
 from careloop.settings import Settings
 from careloop.statistics import Arm, rate_difference, sample_ratio_p, spend_difference
+from test_models import DAY, Company, failures, utc
 
 AS_OF = utc(dt.datetime.combine(DAY, dt.time()))  # 2026-05-31 16:00
 MODELS = ("+fct_care_deliveries", "+register_follow_ups", "+rpt_care_uplift")
@@ -94,10 +93,15 @@ def ledger() -> dict[str, list[dict[str, Any]]]:
         kind = "task" if i % 9 == 0 else "send"
         found["messages"].append(
             {
-                **common, "message_id": f"m{i}", "purpose": "care", "channel": "sms",
-                "kind": kind, "contact_on": as_of.date(), "due_at": as_of + dt.timedelta(days=2),
+                **common,
+                "message_id": f"m{i}",
+                "purpose": "care",
+                "channel": "sms",
+                "kind": kind,
+                "contact_on": as_of.date(),
+                "due_at": as_of + dt.timedelta(days=2),
                 "owner_role": "service" if kind == "task" else None,
-            }  # fmt: skip
+            }
         )
         last = rng.choice(["sent", "sent", "sent", "failed", "suppressed", "planned"])
         steps = ["planned", "sending", last] if last in ("sent", "failed") else ["planned", last]
@@ -107,7 +111,9 @@ def ledger() -> dict[str, list[dict[str, Any]]]:
                  "state": state, "reason": "bad" if state == "failed" else None, "attempt": 1}
             )  # fmt: skip
         if last == "sent":
-            for kind in rng.sample(["delivered", "opened", "done", "soft_bounce", "unsubscribed"], 2):
+            for kind in rng.sample(
+                ["delivered", "opened", "done", "soft_bounce", "unsubscribed"], 2
+            ):
                 at = as_of + dt.timedelta(hours=rng.randint(7, 90))
                 found["feedback"] += [
                     {"feedback_id": f"{kind}{i}{n}", "message_id": f"m{i}", "kind": kind,
@@ -120,7 +126,7 @@ def ledger() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     home: Path = tmp_path_factory.mktemp("results")
     one = Company(Settings(home=home, threads=2, memory_limit="1GB")).prepare(rows())
     with duckdb.connect(str(one.settings.warehouse)) as con:
@@ -132,7 +138,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
                 )
     result = one.dbt("run", "--select", *MODELS)
     assert result.success, failures(result)
-    yield one
+    return one
 
 
 def outcomes() -> list[tuple[str, str, dt.datetime, Decimal]]:
@@ -215,7 +221,10 @@ def test_uplift_equals_the_plain_way(company: Company, kind: str) -> None:
         share = 1 - (1 - 0.05) * (1 - own) if kind == "rule" else 0.05
         if kind == "external":
             event, days, share = "login", 10, 0.5
-        arms = {"treated": [0, 0, Decimal(0), Decimal(0)], "holdout": [0, 0, Decimal(0), Decimal(0)]}
+        arms = {
+            "treated": [0, 0, Decimal(0), Decimal(0)],
+            "holdout": [0, 0, Decimal(0), Decimal(0)],
+        }
         for customer, (at, arm) in customers.items():
             until = at + dt.timedelta(days=days)
             if period == "all" and until > AS_OF:
@@ -282,7 +291,9 @@ def test_register_of_follow_ups(company: Company) -> None:
     feedback = {(f["message_id"], f["kind"]): f["at_utc"] for f in reversed(made["feedback"])}
     crm = rows()["follow_ups"]
     assert {r["task_id"] for r in found if r["origin"] == "crm"} == {f["follow_up_id"] for f in crm}
-    tasks = {m["message_id"]: m for m in made["messages"] if m["kind"] == "task" and m["as_of"] < AS_OF}
+    tasks = {
+        m["message_id"]: m for m in made["messages"] if m["kind"] == "task" and m["as_of"] < AS_OF
+    }
     by_id = {r["task_id"]: r for r in found if r["origin"] == "careloop"}
     assert by_id.keys() == tasks.keys()
     seen = set()

@@ -8,8 +8,6 @@ from typing import Any
 import duckdb
 import pytest
 from sqlalchemy import select
-from test_feedback import plan
-from test_sources import Crm
 
 from careloop.access_log import accesses
 from careloop.cli.run import Steps, refresh_once
@@ -24,6 +22,8 @@ from careloop.ledger.tables import events, messages, suppressions
 from careloop.published import query
 from careloop.sample import make_sample
 from careloop.settings import load_settings
+from test_feedback import plan
+from test_sources import Crm
 
 NOW = dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
 HEAD = "customer_id,name,email,phone,address,updated_at\n"
@@ -63,8 +63,14 @@ def crm(tmp_path: Path) -> Crm:
     crm.put("customers.csv", "customer_id,registered_at,birthday,interests\n"
             "C1,2025-01-02,1988-08-08,likes orchids\nC2,2025-01-03,1990-01-01,tea\n"
             "C10,2025-01-04,,\nC-1,2025-01-05,,\n")  # fmt: skip
-    crm.put("orders.csv", "order_id,customer_id,ordered_at,amount\n" + "".join(
-        f"O{i},{('C1', 'C2', 'C10')[i % 3]},2026-0{1 + i % 6}-1{i % 9},{i}.5\n" for i in range(30)))
+    crm.put(
+        "orders.csv",
+        "order_id,customer_id,ordered_at,amount\n"
+        + "".join(
+            f"O{i},{('C1', 'C2', 'C10')[i % 3]},2026-0{1 + i % 6}-1{i % 9},{i}.5\n"
+            for i in range(30)
+        ),
+    )
     crm.put("contacts.csv", HEAD + "C1,王小莉之名,old.li@example.com,13911112222,,2026-01-01\n"
             "C2,陈二,c2@example.com,13800000002,西湖路二号,2026-01-01\n"
             "C10,李十,c10@example.com,13800000010,,2026-01-01\n")  # fmt: skip
@@ -115,7 +121,8 @@ def extras(crm: Crm) -> None:
         {"message_id": "m2", "customer_id": "C2", "address": "c2@example.com", "text": "hello"},
     ]  # fmt: skip
     (home / "outbox/email/2026-11-19.jsonl").write_text(
-        "".join(json.dumps(line, ensure_ascii=n == 0) + "\n" for n, line in enumerate(lines)), "utf-8"
+        "".join(json.dumps(line, ensure_ascii=n == 0) + "\n" for n, line in enumerate(lines)),
+        "utf-8",
     )
     (home / "reports/r").mkdir(parents=True)
     (home / "reports/r/data-quality.html").write_text("<td>new.li@example.com</td><td>ok</td>")
@@ -204,7 +211,9 @@ def test_who_is_exported_again_stays_erased(crm: Crm) -> None:
     assert contacts["C2"] == ("C2", "other@example.com")
     assert "C1" not in contacts
     assert len(crm.rows("customers")) == 4
-    assert ("T8", done.pseudonym, None) in crm.rows("tickets", "ticket_id, customer_id, description")
+    assert ("T8", done.pseudonym, None) in crm.rows(
+        "tickets", "ticket_id, customer_id, description"
+    )
     assert ("tickets", "T9", "(erased)") in crm.quarantine("entity, key, raw")
     # Who only waited in quarantine can be erased, too, and is released under the pseudonym.
     other = erase(crm.settings, "C99", "asked for it", NOW)
@@ -222,6 +231,7 @@ def test_an_erasure_that_broke_off_is_ended_by_doing_it_again(
     steps = ("erase_in_ledger", "rewrite_other_tables", "_drop_working_files", "rewrite_lake")
     for step in steps:
         with monkeypatch.context() as patch:
+
             def fail(*_: object) -> None:
                 raise KeyboardInterrupt
 
@@ -246,7 +256,9 @@ def test_it_needs_a_reason_and_a_customer_and_is_logged(crm: Crm) -> None:
     done = erase(crm.settings, "C1", "asked for it", NOW)
     (entry,) = accesses(crm.settings)
     assert (entry.customer_id, entry.why) == (done.pseudonym, "erasure: asked for it")
-    assert not [n for n in (crm.settings.lake / "erasures.jsonl").read_text().split('"') if n == "C1"]
+    assert not [
+        n for n in (crm.settings.lake / "erasures.jsonl").read_text().split('"') if n == "C1"
+    ]
 
 
 def test_others_with_the_same_address_are_counted(crm: Crm) -> None:
@@ -280,7 +292,9 @@ def test_published_history_goes_on_under_the_pseudonym(tmp_path: Path) -> None:
     second = refresh_once(settings, "2026-10-31", Steps(quiet=True))
     assert first["run_id"] != second["run_id"]
     assert rows(figures) == totals
-    found = rows(f"select segment, member_tier from dim_customers where customer_id = '{done.pseudonym}'")
+    found = rows(
+        f"select segment, member_tier from dim_customers where customer_id = '{done.pseudonym}'"
+    )
     assert found == [(segment, tier)]
     assert not rows(f"select 1 from dim_customers where customer_id = '{customer}'")
     third = refresh_once(settings, "2026-11-01", Steps(quiet=True))

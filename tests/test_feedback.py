@@ -17,7 +17,6 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import insert, select
-from test_sources import Crm
 
 from careloop.errors import SettingsError
 from careloop.feedback import KINDS, Receipt, import_receipts, record
@@ -30,6 +29,7 @@ from careloop.ledger.tables import feedback, messages, suppressions
 from careloop.messages.links import sign
 from careloop.program.contact import Feedback
 from careloop.settings import Settings
+from test_sources import Crm
 
 NOW = dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
 SECRET = "a long secret of the tests"
@@ -117,7 +117,9 @@ def test_soft_bounces_end_an_address_when_there_are_too_many(ledger: Ledger) -> 
     # The third within 30 days comes late and out of order.
     record(ledger, [soft("m4", 10)], RULES, NOW)
     found = rows(ledger, suppressions, "scope", "channel", "reason", "at_utc")
-    assert found == [("address", "email", "3 soft bounces", (NOW - dt.timedelta(days=1)).replace(tzinfo=None))]
+    assert found == [
+        ("address", "email", "3 soft bounces", (NOW - dt.timedelta(days=1)).replace(tzinfo=None))
+    ]
 
 
 def test_other_channels_and_customers_do_not_add_up(ledger: Ledger) -> None:
@@ -221,7 +223,9 @@ class Server:
     ledger: Ledger
     moment: list[dt.datetime]
 
-    def post(self, body: Any, *, secret: str = SECRET, at: int | None = None, **headers: str) -> httpx.Response:
+    def post(
+        self, body: Any, *, secret: str = SECRET, at: int | None = None, **headers: str
+    ) -> httpx.Response:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         stamp = str(int(self.moment[0].timestamp()) if at is None else at)
         signed = {
@@ -232,7 +236,9 @@ class Server:
         return httpx.post(f"{self.url}/receipts", content=raw, headers=signed)
 
 
-def start(settings: Settings, moment: list[dt.datetime], **options: Any) -> tuple[uvicorn.Server, str]:
+def start(
+    settings: Settings, moment: list[dt.datetime], **options: Any
+) -> tuple[uvicorn.Server, str]:
     app = create_app(settings, RULES, clock=lambda: moment[0], **options)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_level="warning")
     server = uvicorn.Server(config)
@@ -246,9 +252,7 @@ def start(settings: Settings, moment: list[dt.datetime], **options: Any) -> tupl
 
 
 @pytest.fixture
-def server(
-    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
+def server(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("CARELOOP_RECEIPT_SECRET", f"{SECRET}, {SECRET} that follows")
     monkeypatch.setenv("CARELOOP_LINK_SECRET", "a secret that signs the links")
     moment = [NOW]
@@ -423,9 +427,7 @@ def test_nothing_that_came_in_is_logged(server: Server, caplog: pytest.LogCaptur
     assert not [line for line in own if "secret@" in line or token in line]
 
 
-def test_without_secrets_it_does_not_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_secrets_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARELOOP_LINK_SECRET", "a secret that signs the links")
     for value in ("", "short", f"{SECRET},short"):
         monkeypatch.setenv("CARELOOP_RECEIPT_SECRET", value)

@@ -22,7 +22,9 @@ RULES = UpliftRules(confidence=0.95, least_customers=100, sample_ratio_alarm=0.0
 
 def arm_of(spend: np.ndarray, conversions: int) -> Arm:
     exact = [Decimal(str(v)) for v in spend.tolist()]
-    return Arm(len(exact), conversions, sum(exact, Decimal(0)), sum((v * v for v in exact), Decimal(0)))
+    return Arm(
+        len(exact), conversions, sum(exact, Decimal(0)), sum((v * v for v in exact), Decimal(0))
+    )
 
 
 def row(t: tuple[int, int], h: tuple[int, int], **other: object) -> dict[str, object]:

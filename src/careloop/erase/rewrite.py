@@ -40,7 +40,9 @@ class Person:
 def personal_values(con: duckdb.DuckDBPyConnection, lake: Lake, customer_id: str) -> dict:
     """Column of contacts → every value the customer ever had there, in any batch."""
     contacts = entities()["contacts"]
-    found: dict[str, set[str]] = {c: set() for c in contacts.columns if contacts.columns[c].personal}
+    found: dict[str, set[str]] = {
+        c: set() for c in contacts.columns if contacts.columns[c].personal
+    }
     for path in _files(lake, contacts, ("rows", "held")):
         columns = ", ".join(quote(c) for c in found)
         rows = con.execute(
@@ -70,7 +72,9 @@ def rewrite_lake(con: duckdb.DuckDBPyConnection, lake: Lake, person: Person) -> 
     return changed
 
 
-def rewrite_other_tables(con: duckdb.DuckDBPyConnection, paths: Iterable[Path], person: Person) -> int:
+def rewrite_other_tables(
+    con: duckdb.DuckDBPyConnection, paths: Iterable[Path], person: Person
+) -> int:
     """Parquet files outside the lake, such as archived decisions: the id becomes the pseudonym."""
     changed = 0
     for path in paths:

@@ -117,9 +117,9 @@ def _texts(settings: Settings) -> Iterator[Path]:
     """Dry runs, reports and whatever else is readable; the access log is never changed."""
     skipped = (settings.lake, settings.build, settings.published)
     for path in sorted(settings.home.rglob("*")):
-        if path.suffix in TEXTS and path.is_file() and path != log_file(settings):
-            if not any(path.is_relative_to(folder) for folder in skipped):
-                yield path
+        is_ours = not any(path.is_relative_to(folder) for folder in skipped)
+        if is_ours and path.suffix in TEXTS and path.is_file() and path != log_file(settings):
+            yield path
 
 
 def _tables(settings: Settings) -> list[Path]:

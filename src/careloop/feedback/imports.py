@@ -36,9 +36,7 @@ class Imported:
     suppressed: int = 0
 
 
-def import_receipts(
-    settings: Settings, ledger: Ledger, rules: Feedback, now: datetime
-) -> Imported:
+def import_receipts(settings: Settings, ledger: Ledger, rules: Feedback, now: datetime) -> Imported:
     """Record what was loaded since the last import; again and again does no harm.
 
     Up to which batch all is done stands in ``receipts_imported.json`` of the home directory. If
@@ -68,9 +66,7 @@ def import_receipts(
             result.known += found.known
             result.unmatched += len(found.unmatched)
             result.suppressed += found.suppressed
-            waiting += [
-                rows[i][-1] for i in found.unmatched if receipts[i].at > now - RETRIED
-            ]
+            waiting += [rows[i][-1] for i in found.unmatched if receipts[i].at > now - RETRIED]
     finally:
         con.close()
     _write_mark(settings, min(waiting) - 1 if waiting else max(batches))

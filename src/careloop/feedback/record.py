@@ -86,9 +86,7 @@ class _Recording:
             self._follow(receipt, message)
         self.result.suppressed += self._suppressions() - before
 
-    def _match(
-        self, receipts: Sequence[Receipt], offset: int
-    ) -> list[tuple[Receipt, RowMapping]]:
+    def _match(self, receipts: Sequence[Receipt], offset: int) -> list[tuple[Receipt, RowMapping]]:
         columns = [messages.c[n] for n in ("message_id", "provider_id", "customer_id", "channel",
                                            "purpose")]  # fmt: skip
         by_id, by_provider = {}, {}
@@ -174,5 +172,7 @@ class _Recording:
         found = sorted(first.values())
         span = timedelta(days=rough_days(self.rules.soft_bounces_within))
         most = self.rules.soft_bounces
-        ends = (found[i] for i in range(most - 1, len(found)) if found[i] - found[i - most + 1] <= span)
+        ends = (
+            found[i] for i in range(most - 1, len(found)) if found[i] - found[i - most + 1] <= span
+        )
         return next(ends, None)

@@ -78,9 +78,7 @@ class Erasures:
             f"select {quote(c)} as id from ({relation}) where {quote(c)} is not null"
             for c in columns
         )
-        name = (
-            f"{literal(PREFIX)} || left(sha256({literal(self._secret() + '|')} || id), {DIGITS})"
-        )
+        name = f"{literal(PREFIX)} || left(sha256({literal(self._secret() + '|')} || id), {DIGITS})"
         known = ", ".join(literal(n) for n in sorted(self.names))
         rows = con.execute(
             f"select id, {name} as name from ({ids}) where name in ({known})"
