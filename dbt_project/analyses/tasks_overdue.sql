@@ -7,4 +7,4 @@ select
 from register_follow_ups
 where state = 'overdue'
 group by owner
-order by tasks desc, owner
+order by tasks desc, owner asc

@@ -11,4 +11,4 @@ select
 from fct_care_deliveries
 where sent_at is not null
 group by channel, purpose
-order by sent desc, channel, purpose
+order by sent desc, channel asc, purpose asc

@@ -10,4 +10,4 @@ select
     verdict_zh
 from rpt_care_uplift
 where experiment_kind = 'rule' and period = 'all'
-order by rate_difference_low desc nulls last, experiment
+order by rate_difference_low desc nulls last, experiment asc
