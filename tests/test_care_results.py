@@ -2,17 +2,16 @@
 
 import datetime as dt
 import random
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from test_models import DAY, Company, failures, utc
 
 from careloop.settings import Settings
 from careloop.statistics import Arm, rate_difference, sample_ratio_p, spend_difference
+from test_models import DAY, Company, failures, utc
 
 AS_OF = utc(dt.datetime.combine(DAY, dt.time()))  # 2026-05-31 16:00
 MODELS = ("+fct_care_deliveries", "+register_follow_ups", "+rpt_care_uplift")
@@ -102,7 +101,7 @@ def ledger() -> dict[str, list[dict[str, Any]]]:
                 "contact_on": as_of.date(),
                 "due_at": as_of + dt.timedelta(days=2),
                 "owner_role": "service" if kind == "task" else None,
-            }  # fmt: skip
+            }
         )
         last = rng.choice(["sent", "sent", "sent", "failed", "suppressed", "planned"])
         steps = ["planned", "sending", last] if last in ("sent", "failed") else ["planned", last]
@@ -127,7 +126,7 @@ def ledger() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     home: Path = tmp_path_factory.mktemp("results")
     one = Company(Settings(home=home, threads=2, memory_limit="1GB")).prepare(rows())
     with duckdb.connect(str(one.settings.warehouse)) as con:
@@ -139,7 +138,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
                 )
     result = one.dbt("run", "--select", *MODELS)
     assert result.success, failures(result)
-    yield one
+    return one
 
 
 def outcomes() -> list[tuple[str, str, dt.datetime, Decimal]]:

@@ -177,6 +177,8 @@ update raw.ticket_events set "at" = '1970-01-01' where ticket_id = 'ticket_id8';
 update raw.surveys set score = 50 where response_id = 'response_id6';
 update raw.surveys set score = 0 where response_id = 'response_id11';
 update raw.points set "at" = '1970-01-01' where entry_id = 'entry_id1';
+update raw.receipts set "at" = '1970-01-01' where receipt_id = 'receipt_id1';
+update raw.exposures set exposed_at = '1970-01-01' where exposure_id = 'exposure_id1';
 update raw.referrals set "at" = '1970-01-01' where referral_id = 'referral_id1';
 update run.batches set rows_rejected = 30 where entity = 'tickets';
 update run.batches set loaded_at = '2026-05-01' where entity = 'orders';
@@ -229,6 +231,12 @@ insert into fct_customer_health by name select 'c' as customer_id, 'x' as compon
 insert into fct_customer_health_history by name select 'c' as customer_id,
     date '2026-06-01' as recorded_on, 101 as health_score, timestamp '2026-08-01' as as_of
     from range(2);
+insert into fct_care_deliveries by name select 'm' as message_id, 'gone' as state,
+    'converted' as conversion from range(2);
+insert into register_follow_ups by name select 't' as task_id, 'late' as state from range(2);
+insert into rpt_care_uplift by name select 'rule' as experiment_kind, 'r' as experiment,
+    '2026-06' as period, 2 as treated_conversions, 1 as treated_customers,
+    'wrong_sizes' as verdict from range(2);
 insert into fct_customer_next_products by name
     select 'c' as customer_id, 'p' as product_id, 1 as rank from range(2);
 insert into fct_customer_tier_changes by name select 'k' as change_key, 0 as change_no,

@@ -23,7 +23,10 @@ SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One canonical column. Times are UTC; money is decimal(18,4) in the row's currency."""
+    """One canonical column. Times are UTC; money is decimal(18,4) in the row's currency.
+
+    personal: never leaves the lake. erased: emptied when the customer is erased, as personal ones.
+    """
 
     name: str
     type: str
@@ -34,6 +37,7 @@ class Column:
     max: float | None = None
     references: str | None = None
     personal: bool = False
+    erased: bool = False
 
     @property
     def sql_type(self) -> str:
@@ -77,6 +81,7 @@ def entities() -> dict[str, Entity]:
                 max=attrs.get("max"),
                 references=attrs.get("references"),
                 personal=attrs.get("personal", False),
+                erased=attrs.get("erased", attrs.get("personal", False)),
             )
             for column, attrs in body["columns"].items()
         }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from careloop import __version__
 from careloop.lake.batches import Lake
+from careloop.lake.erasures import Erasures
 from careloop.program.model import Program
 
 
@@ -39,7 +40,8 @@ def utc_text(moment: datetime) -> str:
 
 
 def run_info(lake: Lake, program: Program, as_of: datetime) -> RunInfo:
-    """The run over everything in ``lake`` now."""
+    """The run over everything in ``lake`` now, erasures among it."""
     batches = [f"{batch.name}:{batch.content}:{batch.mapping}" for batch in lake.batches()]
-    body = "\n".join([__version__, program.hash, as_of.isoformat(), *batches])
+    erased = sorted(Erasures(lake.root).names)
+    body = "\n".join([__version__, program.hash, as_of.isoformat(), *batches, *erased])
     return RunInfo(hashlib.sha256(body.encode()).hexdigest()[:10], as_of, program)

@@ -11,7 +11,7 @@ from careloop.clock import now
 from careloop.feedback.imports import import_receipts
 from careloop.ledger.database import open_ledger
 from careloop.program.load import load_program
-from careloop.settings import PROJECT_ROOT, load_settings
+from careloop.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def import_(home: Home = None, program: ProgramName = None, as_json: JsonFlag = 
     Example: careloop feedback import
     """
     settings = load_settings(home=home, program=program)
-    rules = load_program(settings.program, PROJECT_ROOT / "programs").feedback
+    rules = load_program(settings.program).feedback
     with open_ledger(settings) as ledger:
         found = import_receipts(settings, ledger, rules, now())
     if as_json:
@@ -52,6 +52,6 @@ def receiver(
     from careloop.feedback.receiver import serve
 
     settings = load_settings(home=home, program=program)
-    rules = load_program(settings.program, PROJECT_ROOT / "programs").feedback
+    rules = load_program(settings.program).feedback
     console().print(f"receiving on http://{host}:{port}/ (receipts, u/…, healthz)")
     serve(settings, rules, host, port)

@@ -10,8 +10,8 @@ _PAGE = """<!doctype html>
 <meta name="robots" content="noindex">
 <title>{title}</title>
 <style>
-body {{ font: 18px/1.6 system-ui, sans-serif; max-width: 32rem; margin: 12vh auto; padding: 0 1rem;
-  color: #222; background: #fff }}
+body {{ font: 18px/1.6 system-ui, sans-serif; max-width: 32rem; margin: 12vh auto;
+  padding: 0 1rem; color: #222; background: #fff }}
 button {{ font: inherit; padding: .7rem 1.4rem; border: 0; border-radius: .4rem;
   background: #1a5fb4; color: #fff; cursor: pointer }}
 p[lang=en] {{ color: #555 }}

@@ -21,7 +21,8 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-_STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3}|[45]\d\d)(?![\d.])")
+_STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
+_REPLY = re.compile(r"^\s*[45]\d\d\b")
 
 
 class Receipt(BaseModel):
@@ -57,5 +58,6 @@ class Receipt(BaseModel):
     @property
     def status(self) -> str | None:
         """The status code in the detail (RFC 3463, or a reply code of SMTP), if it has one."""
-        found = _STATUS.search(self.detail or "")
-        return found[1] if found else None
+        text = self.detail or ""
+        found = _STATUS.search(text) or _REPLY.search(text)
+        return found[0].strip() if found else None

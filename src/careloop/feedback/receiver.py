@@ -222,7 +222,7 @@ def _parse(body: bytes, latest: datetime) -> list[Receipt]:
         receipts = _MANY.validate_python(items)
     except ValidationError as error:
         told = [
-            f"{'.'.join(map(str, e['loc'][:2]))}: {_fault(e)}"
+            f"{_place(e)}: {_fault(e)}"
             for e in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise Refused(422, "; ".join(told[:20])) from error
@@ -232,8 +232,13 @@ def _parse(body: bytes, latest: datetime) -> list[Receipt]:
     return receipts
 
 
+def _place(error: Any) -> str:
+    # The name of a key that doesn't belong there is the sender's text, too.
+    deep = 1 if error["type"] == "extra_forbidden" else 2
+    return ".".join(map(str, error["loc"][:deep]))
+
+
 def _fault(error: Any) -> str:
-    # The name of a key that doesn't belong there is the sender's text, too; `loc` has it.
     return "a field that is not known" if error["type"] == "extra_forbidden" else error["msg"]
 
 

@@ -10,8 +10,9 @@ from careloop.contract import Entity, entities
 from careloop.errors import CareloopError, SourceError
 from careloop.ingest.offer import Offer, hash_of_file, offers, stamp_of_file
 from careloop.ingest.settle import Settlement
-from careloop.ingest.stage import Staged, loaded_as, stage_fully, stage_quickly
+from careloop.ingest.stage import Staged, keep_erased, loaded_as, stage_fully, stage_quickly
 from careloop.lake.batches import Batch, Lake
+from careloop.lake.erasures import Erasures
 from careloop.lake.relations import file_list, versions
 from careloop.settings import Settings
 from careloop.sources import database
@@ -175,10 +176,14 @@ def _load(
         ],
     )
     settlement = Settlement(con, lake, offer.entity, batch)
+    erasures = Erasures(lake.root)
     staged = stage_quickly(con, offer, table, batch, scratch)
+    if staged:
+        staged = keep_erased(con, erasures, offer.entity, staged)
     removed = settlement.separate(staged) if staged else {}
     if staged is None or staged.broken or removed.keys() & {"rejected", "waiting"}:
         staged = stage_fully(con, offer, table, scratch)
+        staged = keep_erased(con, erasures, offer.entity, staged)
         removed = settlement.separate(staged)
     out = scratch / "batch"
     out.mkdir()

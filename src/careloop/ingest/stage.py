@@ -6,13 +6,22 @@ from pathlib import Path
 
 import duckdb
 
+from careloop.contract import Entity
 from careloop.errors import SourceError
 from careloop.ingest.offer import Offer
 from careloop.lake.batches import Batch
+from careloop.lake.erasures import (
+    REDACTED,
+    Erasures,
+    anonymised,
+    customer_columns,
+    is_erased,
+    renamed,
+)
 from careloop.sources import files
 from careloop.sources.files import Broken, Table
 from careloop.sources.mapping import Plan, make_plan
-from careloop.warehouse import literal
+from careloop.warehouse import literal, quote
 
 
 @dataclass
@@ -89,6 +98,33 @@ def stage_fully(
                 "correct the expression or the file; nothing of it was loaded",
             ) from error
     return Staged(target, full=True, broken=table.broken)
+
+
+def keep_erased(
+    con: duckdb.DuckDBPyConnection, erasures: Erasures, entity: Entity, staged: Staged
+) -> Staged:
+    """``staged`` with customers who were erased under their pseudonyms, without what is personal
+    of theirs: a CRM goes on exporting whom it has not erased itself."""
+    columns = customer_columns(list(entity.columns))
+    names = erasures.found_in(con, f"from {staged.rows}", columns)
+    if not names:
+        return staged
+    replaced = anonymised(entity, names)
+    if staged.full:
+        theirs = " or ".join(is_erased(column, names) for column in columns)
+        key = " || '/' || ".join(
+            renamed(c, names) if c in columns else f"{quote(c)}::varchar" for c in entity.key
+        )
+        replaced += (
+            f", case when {theirs} then {literal(REDACTED)} else _raw end as _raw"
+            f", case when {theirs} then {key} else _key end as _key"
+            f", case when {theirs} then list_transform(_reasons, lambda x: {literal(REDACTED)}) "
+            "else _reasons end as _reasons"
+        )
+    target = staged.path.with_name("anonymised.parquet")
+    _write(con, f"select * replace ({replaced}) from read_parquet({literal(staged.path)})", target)
+    target.replace(staged.path)
+    return staged
 
 
 def _without_values(error: duckdb.Error) -> str:

@@ -6,6 +6,7 @@ import duckdb
 
 from careloop.contract import entities
 from careloop.lake.batches import Batch, Lake
+from careloop.lake.erasures import Erasures, is_erased, renamed
 from careloop.lake.relations import current
 from careloop.program.tables import write_program_tables
 from careloop.published import current_version, version_before
@@ -171,11 +172,26 @@ def _carry_history(con: duckdb.DuckDBPyConnection, settings: Settings, run: RunI
                     f"from published.{quote(table)} {before}"
                 )
         con.execute("detach published")
+    _rename_erased(con, settings)
     con.execute(
         "create view run.previous_volumes as select entity, row_count as rows, as_of "
         "from run.previous_freshness "
         "qualify row_number() over (partition by entity order by as_of desc) = 1"
     )
+
+
+def _rename_erased(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """History goes on under the pseudonyms of those erased since it was published."""
+    erasures = Erasures(settings.lake)
+    for name, (_, columns) in CARRIED.items():
+        table = f"run.previous_{name}"
+        if "customer_id varchar" in columns:
+            names = erasures.found_in(con, f"select customer_id from {table}", ["customer_id"])
+            if names:
+                con.execute(
+                    f"update {table} set customer_id = {renamed('customer_id', names)} "
+                    f"where {is_erased('customer_id', names)}"
+                )
 
 
 def _published_tables(con: duckdb.DuckDBPyConnection) -> dict[str, str]:

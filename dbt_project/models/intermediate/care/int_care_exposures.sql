@@ -1,3 +1,11 @@
+{%- set first = first_row({
+    "exposed_at": "exposed_at",
+    "arm": "arm",
+    "holdout_share": "holdout_share",
+    "conversion_event": "conversion_event",
+    "counted_until": "counted_until",
+    "period_counted_until": "period_counted_until",
+}) -%}
 {%- set program_share = setting("holdout.share", "double") -%}
 {%- set default_window = setting("uplift.window_days", "integer") -%}
 {%- set day_seconds = 86400 -%}
@@ -91,15 +99,6 @@ dated as (
     from exposed
 ),
 
-{% set first = first_row({
-    "exposed_at": "exposed_at",
-    "arm": "arm",
-    "holdout_share": "holdout_share",
-    "conversion_event": "conversion_event",
-    "counted_until": "counted_until",
-    "period_counted_until": "period_counted_until",
-}) %}
-
 -- The first exposure decides: so a customer counts once, and nothing that care brought about
 -- can change the group.
 units as (
@@ -128,12 +127,12 @@ final as (
         experiment,
         period,
         customer_id,
-        {%- for name in [
-            "exposed_at", "arm", "holdout_share", "conversion_event", "counted_until",
-            "period_counted_until",
-        ] %}
-        {{ field_of("exposure", name) }} as {{ name }}{{ "," if not loop.last }}
-        {%- endfor %}
+        {{ field_of("exposure", "exposed_at") }} as exposed_at,
+        {{ field_of("exposure", "arm") }} as arm,
+        {{ field_of("exposure", "holdout_share") }} as holdout_share,
+        {{ field_of("exposure", "conversion_event") }} as conversion_event,
+        {{ field_of("exposure", "counted_until") }} as counted_until,
+        {{ field_of("exposure", "period_counted_until") }} as period_counted_until
     from units
 )
 

@@ -59,13 +59,14 @@ grouped as (
         ) as holdout_share,
         max(counted_until) as counted_until,
         max(period_counted_until) as period_counted_until,
-        {%- for arm in ["treated", "holdout"] %}
-        count(*) filter (where arm = '{{ arm }}') as {{ arm }}_customers,
-        coalesce(sum(conversions) filter (where arm = '{{ arm }}'), 0) as {{ arm }}_conversions,
-        coalesce(sum(spend) filter (where arm = '{{ arm }}'), 0) as {{ arm }}_spend_total,
-        coalesce(sum(spend * spend) filter (where arm = '{{ arm }}'), 0)
-            as {{ arm }}_spend_squares{{ "," if not loop.last }}
-        {%- endfor %}
+        count(*) filter (where arm = 'treated') as treated_customers,
+        coalesce(sum(conversions) filter (where arm = 'treated'), 0) as treated_conversions,
+        coalesce(sum(spend) filter (where arm = 'treated'), 0) as treated_spend_total,
+        coalesce(sum(spend * spend) filter (where arm = 'treated'), 0) as treated_spend_squares,
+        count(*) filter (where arm = 'holdout') as holdout_customers,
+        coalesce(sum(conversions) filter (where arm = 'holdout'), 0) as holdout_conversions,
+        coalesce(sum(spend) filter (where arm = 'holdout'), 0) as holdout_spend_total,
+        coalesce(sum(spend * spend) filter (where arm = 'holdout'), 0) as holdout_spend_squares
     from units
     group by experiment_kind, experiment, period
 ),
