@@ -12,12 +12,15 @@ from types import SimpleNamespace
 
 import pytest
 from openpyxl import load_workbook
+from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from careloop.access_log import accesses
 from careloop.cli.main import app
 from careloop.clock import now
 from careloop.errors import CareloopError, SettingsError
+from careloop.ledger.database import open_ledger
+from careloop.ledger.tables import messages
 from careloop.program.load import load_program
 from careloop.settings import Settings, load_settings
 from careloop.task_list.files import write
@@ -27,15 +30,6 @@ from test_sources import Crm
 
 NOW = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
 ZONE = "Asia/Shanghai"
-LEDGER = """
-create table messages (seq integer primary key, message_id varchar unique, decision_key varchar,
-    customer_id varchar, rule varchar, purpose varchar, channel varchar, kind varchar,
-    due_at datetime, owner_role varchar, owner_id varchar, offer varchar, about text,
-    template varchar, locale varchar, state varchar);
-create table feedback (seq integer primary key autoincrement, feedback_id varchar unique,
-    message_id varchar, customer_id varchar, channel varchar, kind varchar, at_utc datetime,
-    received_at datetime, detail varchar);
-"""
 # message_id's first letter, customer, rule, channel, kind, due, role, staff, state
 TASKS = [
     ("a", "C1", "birthday_core", "call", "task", "2026-11-03 09:00:00", "account_manager", "S1", "sent"),
@@ -72,18 +66,41 @@ def crm(tmp_path_factory: pytest.TempPathFactory) -> Crm:
 @pytest.fixture
 def team(crm: Crm, tmp_path: Path) -> SimpleNamespace:
     home = shutil.copytree(crm.settings.home, tmp_path / "home")
-    with sqlite3.connect(home / "ledger.db") as con:
-        con.executescript(LEDGER)
-        for letter, customer, rule, channel, kind, due, role, staff, state in TASKS:
-            about = json.dumps({"order_id": "O1", "days_late": 3}) if letter == "b" else None
-            offer = "lost_coupon" if letter == "b" else None
-            con.execute(
-                "insert into messages (message_id, customer_id, rule, channel, kind, due_at, "
-                "owner_role, owner_id, state, about, offer) values (?,?,?,?,?,?,?,?,?,?,?)",
-                (name(letter), customer, rule, channel, kind, due and due + ".000000", role, staff, state, about, offer),
-            )  # fmt: skip
-    con.close()
-    return SimpleNamespace(settings=load_settings(home=home), pack=load_program("retail_care"))
+    settings = load_settings(home=home)
+    with open_ledger(settings) as ledger, ledger.write() as con:
+        for order, (letter, customer, rule, channel, kind, due, role, staff, state) in enumerate(
+            TASKS
+        ):
+            row = {
+                "message_id": name(letter),
+                "decision_key": name(letter),
+                "customer_id": customer,
+                "rule": rule,
+                "rule_version": "1",
+                "occasion": "once",
+                "purpose": "care",
+                "channel": channel,
+                "kind": kind,
+                "is_cap_exempt": False,
+                "due_at": datetime.fromisoformat(due) if due else None,
+                "owner_role": role,
+                "owner_id": staff,
+                "offer": "lost_coupon" if letter == "b" else None,
+                "pack": "retail_care",
+                "pack_hash": "1",
+                "as_of": datetime(2026, 11, 1),
+                "locale": "zh-CN",
+                "template": rule,
+                "about": json.dumps({"order_id": "O1", "days_late": 3}) if letter == "b" else None,
+                "priority": 1,
+                "order_no": order,
+                "route": "task" if kind == "task" else channel,
+                "state": state,
+                "state_at": datetime(2026, 11, 1),
+                "next_attempt_at": datetime(2026, 11, 1),
+            }
+            con.execute(insert(messages).values(row))
+    return SimpleNamespace(settings=settings, pack=load_program("retail_care"))
 
 
 def letters(settings: Settings, **options) -> str:
@@ -137,6 +154,7 @@ def test_a_file_for_excel_opens_right_and_its_cells_are_no_formulas(team, tmp_pa
     )
     data = target.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
+    assert "联系客户：订单 O1 可能丢失\n\n客户语言" in data.decode("utf-8-sig")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     table = list(csv.DictReader(StringIO(data.decode("utf-8-sig"))))
     assert [row["任务编号"] for row in table] == [letter * 12 for letter in "dacb"]
@@ -146,8 +164,8 @@ def test_a_file_for_excel_opens_right_and_its_cells_are_no_formulas(team, tmp_pa
     assert table[3]["截止时间"] == "2026-11-02 00:30"
     log = accesses(team.settings)
     assert {entry.customer_id: entry.fields for entry in log} == {
-        "C1": ("name", "company_name", "phone"),
-        "C2": ("name", "phone"),
+        "C1": ("name", "company_name", "phone", "say"),
+        "C2": ("name", "phone", "say"),
     }
     assert {entry.why for entry in log} == {"calls"}
 
@@ -226,7 +244,8 @@ def test_what_the_crm_says_is_done_counts_once_however_often_it_says_so(team) ->
     with sqlite3.connect(team.settings.home / "ledger.db") as con:
         for number in range(2):
             con.execute(
-                "insert into feedback (feedback_id, message_id, kind, detail) values (?, ?, ?, null)",
+                "insert into feedback (feedback_id, message_id, kind, at_utc, received_at) "
+                "values (?, ?, ?, '2026-11-01 00:00:00.000000', '2026-11-01 00:00:00.000000')",
                 (f"crm{number}", name("b"), "done"),
             )
     con.close()

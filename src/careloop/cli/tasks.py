@@ -2,19 +2,21 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from careloop.channels.base import Rendered
 from careloop.cli.options import Home, ProgramName
 from careloop.cli.output import JsonFlag, console, print_table
 from careloop.clock import now
 from careloop.errors import SettingsError
+from careloop.messages.batch import render_batch
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.settings import Settings, load_settings
 from careloop.task_list import files
-from careloop.task_list.table import Row, knows_staff, revealed, rows
+from careloop.task_list.table import Row, Say, knows_staff, revealed, rows
 from careloop.task_list.tasks import mark_done, read_tasks
 from careloop.task_list.words import language, words
 
@@ -102,7 +104,7 @@ def export(
     settings, pack, lang = _setting(home, program, locale)
     tasks, found = _found(settings, pack, lang, owner, due_before, everything)
     if reveal:
-        found = revealed(settings, tasks, found, reason, None)
+        found = revealed(settings, tasks, found, reason, _saying(settings, pack))
     files.write(found, lang, form, output)
     console().print(f"{len(found)} tasks written to {output}", markup=False)
 
@@ -150,6 +152,19 @@ def _found(
         settings, now(), pack.zone, owner=owner, due_before=day, with_done=everything
     )
     return tasks, rows(tasks, pack, lang)
+
+
+def _saying(settings: Settings, pack: Program) -> Say:
+    """What the messages of the program have to say for each task."""
+
+    def say(found: list[dict[str, Any]]) -> dict[str, str]:
+        made = render_batch(settings, pack, found)
+        return {
+            key: f"{text.subject}\n\n{text.text}" if isinstance(text, Rendered) else text.reason
+            for key, text in made.items()
+        }
+
+    return say
 
 
 def _short(row: Row) -> list[object]:

@@ -1,34 +1,22 @@
 """Tasks as the ledger has them, and writing back that one is done."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import (
-    Connection,
-    MetaData,
-    Subquery,
-    Table,
-    and_,
-    create_engine,
-    func,
-    insert,
-    inspect,
-    select,
-)
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Subquery, and_, func, select
 
 from careloop.errors import SettingsError
+from careloop.ledger.database import Ledger, has_ledger, open_ledger, utc
+from careloop.ledger.messages import insert_new
+from careloop.ledger.tables import feedback, messages
 from careloop.settings import Settings
 from careloop.task_list.words import words
 
 SHORTEST = 6
 DONE = "done"
-BUSY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -67,8 +55,8 @@ def read_tasks(
     without a due time come last and are left out under due_before.
     """
     limit = datetime.combine(due_before, time(), ZoneInfo(zone)) if due_before else None
-    with _ledger(settings) as (con, messages, feedback):
-        done = _done(feedback)
+    done = _done()
+    with _ledger(settings) as ledger, ledger.read() as con:
         query = select(messages, done.c.times.label("_done"), done.c.detail.label("_told"))
         query = query.outerjoin_from(messages, done, done.c.message_id == messages.c.message_id)
         query = query.where(messages.c.kind == "task", messages.c.state == "sent")
@@ -77,9 +65,9 @@ def read_tasks(
         if owner:
             query = query.where((messages.c.owner_id == owner) | (messages.c.owner_role == owner))
         if limit:
-            query = query.where(messages.c.due_at < _utc(limit))
+            query = query.where(messages.c.due_at < utc(limit))
         rows = [dict(row._mapping) for row in con.execute(query)]
-    return sorted((_task(row, _utc(now)) for row in rows), key=_order)
+    return sorted((_task(row, utc(now)) for row in rows), key=_order)
 
 
 def mark_done(
@@ -94,35 +82,30 @@ def mark_done(
         raise SettingsError(
             f"there is no result {result}", f"allowed: {', '.join(words()['results'])}"
         )
-    with _ledger(settings) as (con, messages, feedback):
-        found = _named(con, messages, task)
+    with _ledger(settings) as ledger, ledger.write() as con:
+        found = _named(con, task)
         row = {
             "feedback_id": f"{DONE}:{found['message_id']}",
             "message_id": found["message_id"],
             "customer_id": found["customer_id"],
             "channel": found["channel"],
             "kind": DONE,
-            "at_utc": _utc(now),
-            "received_at": _utc(now),
+            "at_utc": utc(now),
+            "received_at": utc(now),
             "detail": json.dumps({"by": by, "result": result}, sort_keys=True),
         }
-        try:
-            con.execute(insert(feedback).values(row))
-            con.commit()
-        except IntegrityError:
-            con.rollback()
-            query = select(feedback.c.detail).where(feedback.c.feedback_id == row["feedback_id"])
-            earlier = _result(con.execute(query).scalar_one())
-            if earlier != result:
-                raise SettingsError(
-                    f"task {task} was done before, with the result {earlier}",
-                    "what is in the ledger stays; nothing was changed",
-                ) from None
-            return found["message_id"], False
-    return found["message_id"], True
+        query = select(feedback.c.detail).where(feedback.c.feedback_id == row["feedback_id"])
+        earlier = con.execute(query).one_or_none()
+        insert_new(con, feedback, [row])
+    if earlier and _result(earlier.detail) != result:
+        raise SettingsError(
+            f"task {task} was done before, with the result {_result(earlier.detail)}",
+            "what is in the ledger stays; nothing was changed",
+        )
+    return found["message_id"], earlier is None
 
 
-def _named(con: Connection, messages: Table, task: str) -> dict[str, Any]:
+def _named(con: Connection, task: str) -> dict[str, Any]:
     task = task.strip().lower()
     if len(task) < SHORTEST or not all(c in "0123456789abcdef" for c in task):
         raise SettingsError(
@@ -137,28 +120,16 @@ def _named(con: Connection, messages: Table, task: str) -> dict[str, Any]:
     return rows[0]
 
 
-@contextmanager
-def _ledger(settings: Settings) -> Iterator[tuple[Connection, Table, Table]]:
-    """The tables messages and feedback; raises SettingsError when there is no ledger yet."""
-    path = settings.home / "ledger.db"
-    if settings.ledger_url is None and not path.exists():
-        raise SettingsError(f"there is no ledger at {path}", "nothing has been planned yet")
-    url = settings.ledger_url or f"sqlite:///{path}"
-    wait = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url, connect_args=wait)
-    try:
-        if not inspect(engine).has_table("messages"):
-            raise SettingsError("the ledger has no messages", "nothing has been planned yet")
-        known = MetaData()
-        tables = [Table(name, known, autoload_with=engine) for name in ("messages", "feedback")]
-        with engine.connect() as con:
-            yield con, tables[0], tables[1]
-    finally:
-        engine.dispose()
+def _ledger(settings: Settings) -> Ledger:
+    """The ledger; raises SettingsError when there is none yet."""
+    if not has_ledger(settings):
+        raise SettingsError(
+            f"there is no ledger in {settings.home}", "nothing has been planned yet"
+        )
+    return open_ledger(settings)
 
 
-def _done(feedback: Table) -> Subquery:
+def _done() -> Subquery:
     """What is done, one row per message: the CRM may say so, too, and more than once."""
     query = select(
         feedback.c.message_id,
@@ -199,7 +170,3 @@ def _result(detail: str | None) -> str | None:
 def _order(task: Task) -> tuple[str, str, str, str]:
     due = task.due_at.isoformat() if task.due_at else "~"
     return task.owner_role or "~", task.owner_id or "~", due, task.task
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
