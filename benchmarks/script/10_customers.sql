@@ -518,7 +518,7 @@ select
     case churn_level when 'low' then 'automatic' when 'medium' then 'service' when 'high' then 'account_manager' end
         as churn_owner,
     case churn_level when 'medium' then 'account_manager' when 'high' then 'supervisor' end as churn_notify,
-    case churn_level when 'low' then '3d' when 'medium' then '2d' when 'high' then '1d' end as churn_act_within,
+    case churn_level when 'low' then '3d' when 'medium' then '24h' when 'high' then '24h' end as churn_act_within,
     case when churn_level in ('medium', 'high') then 'exclusive' end as churn_offer,
     tier,
     tier_title_en,

@@ -95,6 +95,7 @@ def show(name: Name = None, as_json: JsonFlag = False) -> None:
         if rows:
             out.print()
             print_table(columns, rows, title=title)
+    out.print(f"\n{len(pack.rules)} care rules: careloop rules list --program {pack.name}")
 
 
 def check(
