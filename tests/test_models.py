@@ -20,6 +20,7 @@ from careloop.program.load import load_program, program_names
 from careloop.program.measures import MEASURES
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
+from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT, NOT_UNIT_TESTS, invoke
 from careloop.transform.prepare import CARRIED
 
@@ -108,6 +109,11 @@ GRAINS = {
     "int_customer_points": "customer_id",
     "int_referral_rewards": "referral_id",
     "int_customer_loyalty": "customer_id",
+    "int_care_customers": "customer_id",
+    "int_care_days": "day",
+    "int_care_rule_days": "rule, came_up_on, month_day",
+    "int_care_events": "customer_id, occasion",
+    "int_care_candidates": "customer_id, rule, occasion",
 }
 
 
@@ -166,6 +172,7 @@ class Company:
             "max_event_at timestamp)"
         )
         con.execute("insert into run.batches (batch_seq, batch_id, entity) values (1, 'b', 'o')")
+        write_care_inputs(con)
         for name, (_, columns) in CARRIED.items():
             con.execute(f"create table run.previous_{name} ({columns})")
         if history:
