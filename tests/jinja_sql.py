@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,19 +44,26 @@ def _refuse(message: str) -> None:
     raise ValueError(message)
 
 
+@cache
+def _templates(project: Path) -> tuple[Environment, dict[str, Path]]:
+    """The project's models by name, and all its macros under the name `macros`, compiled once."""
+    files = {path.stem: path for path in (project / "models").rglob("*.sql")}
+    macros = "".join(
+        path.read_text("utf-8")
+        for path in sorted((project / "macros").glob("*.sql"))
+        if path.stem not in ("table", "generate_schema_name")
+    )
+    load = lambda name: macros if name == "macros" else files[name].read_text("utf-8")  # noqa: E731
+    return Environment(extensions=["jinja2.ext.do"], loader=FunctionLoader(load)), files
+
+
 class Models:
     """The models of a dbt project over one connection; each in the schema of its room."""
 
     def __init__(self, project: Path, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
         self.models = project / "models"
-        self.files = {path.stem: path for path in self.models.rglob("*.sql")}
-        macros = "".join(
-            path.read_text("utf-8")
-            for path in sorted((project / "macros").glob("*.sql"))
-            if path.stem not in ("table", "generate_schema_name")
-        )
-        self.env = Environment(extensions=["jinja2.ext.do"], loader=FunctionLoader(lambda _: macros))
+        self.env, self.files = _templates(project)
         self.graph: dict[str, Any] = {}
 
     def run(self, *names: str) -> None:
@@ -71,15 +79,11 @@ class Models:
 
     def sql(self, name: str) -> str:
         """The model as SQL."""
-        macros = self.env.get_template("macros", globals=self._globals())
-        module = macros.make_module(self._globals())
-        found = {k: v for k, v in vars(module).items() if isinstance(v, Macro)}
-        for macro in found.values():
+        module = self.env.get_template("macros").make_module(self._globals())
+        self.macros = {k: v for k, v in vars(module).items() if isinstance(v, Macro)}
+        for macro in self.macros.values():
             macro.__class__ = _Macro
-        self.found = found
-        return self.env.from_string(self.files[name].read_text("utf-8")).render(
-            self._globals() | found
-        )
+        return self.env.get_template(name).render(self._globals() | self.macros)
 
     def _globals(self) -> dict[str, Any]:
         return {
@@ -93,7 +97,7 @@ class Models:
             "modules": SimpleNamespace(re=re, datetime=dt),
             "exceptions": SimpleNamespace(raise_compiler_error=_refuse),
             "adapter": SimpleNamespace(
-                dispatch=lambda name, _: self.found[f"duckdb__{name}"],
+                dispatch=lambda name, _: self.macros[f"duckdb__{name}"],
                 quote=lambda name: f'"{name}"',
             ),
             "dbt": SimpleNamespace(

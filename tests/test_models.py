@@ -119,6 +119,11 @@ GRAINS = {
     "int_customer_points": "customer_id",
     "int_referral_rewards": "referral_id",
     "int_customer_loyalty": "customer_id",
+    "int_care_customers": "customer_id",
+    "int_care_days": "day",
+    "int_care_rule_days": "rule, came_up_on, month_day",
+    "int_care_events": "customer_id, occasion",
+    "int_care_candidates": "customer_id, rule, occasion",
 }
 
 
@@ -178,6 +183,7 @@ class Company:
             "max_event_at timestamp)"
         )
         con.execute("insert into run.batches (batch_seq, batch_id, entity) values (1, 'b', 'o')")
+        write_care_inputs(con)
         for name, (_, columns) in CARRIED.items():
             con.execute(f"create table run.previous_{name} ({columns})")
         if history:

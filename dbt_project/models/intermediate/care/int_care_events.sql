@@ -152,6 +152,7 @@ promised as (
 overdue as (
     select
         *,
+        {{ local_date("promised_at") }} as promised_on,
         {{ care_later("promised_at", "late_delivery.late_after") }} as late_from,
         {{ care_later("promised_at", "late_delivery.lost_after") }} as lost_from
     from promised
@@ -175,10 +176,9 @@ order_events as (
         order_id,
         order_amount,
         currency,
-        {{ local_date("promised_at") }} as promised_on,
+        promised_on,
         case
-            when promised_at <= {{ as_of }}
-                then cast({{ days_since(local_date("promised_at")) }} as integer)
+            when promised_at <= {{ as_of }} then cast({{ days_since("promised_on") }} as integer)
         end as days_late,
         is_returned,
         is_delivered
