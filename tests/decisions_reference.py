@@ -79,9 +79,7 @@ class Reference:
     def __init__(self, world: World) -> None:
         self.world = world
         self.program = world.program
-        days = calendar_days(
-            self.program.calendar, world.today, world.today + timedelta(days=60)
-        )
+        days = calendar_days(self.program.calendar, world.today, world.today + timedelta(days=60))
         self.workdays = {d.date for d in days if d.is_workday}
         self.rules = {rule.id: rule for rule in self.program.rules}
         self.customers = {c["customer_id"]: c for c in world.rows["customers"]}
@@ -269,9 +267,7 @@ class Reference:
             row["timing"] = "dropped"
             return
         at, day, _ = slots[channel]
-        row["timing"] = (
-            "expired" if not usable else "today" if day == self.world.today else "later"
-        )
+        row["timing"] = "expired" if not usable else "today" if day == self.world.today else "later"
         row["slot_on"] = day
         row["not_before"] = self._own_time(row, rule, customer, channel, at, day)
         row["contact_on"] = self.world.local(row["not_before"]).date()

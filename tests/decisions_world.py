@@ -37,7 +37,9 @@ CANDIDATES = (
 )
 
 
-def made_program(pack: str = "retail_care", rules: list[dict] | None = None, **parts: Any) -> Program:
+def made_program(
+    pack: str = "retail_care", rules: list[dict] | None = None, **parts: Any
+) -> Program:
     """A pack with other rules and other parts. parts: fields of caps, holdout … by name."""
     program = load_program(pack, PROJECT_ROOT / "programs")
     changed = {
@@ -96,8 +98,7 @@ def random_world(program: Program, as_of: datetime, customers: int, seed: int) -
     world = World(program, as_of, {})
     rng = random.Random(seed)
     rows: Rows = {
-        name: []
-        for name in ("customers", "candidates", "consents", "tickets", *LEDGER_TABLES)
+        name: [] for name in ("customers", "candidates", "consents", "tickets", *LEDGER_TABLES)
     }
     world.rows = rows
     now = world.as_of_utc
@@ -254,7 +255,9 @@ def write_world(settings: Settings, world: World) -> None:
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
     if rows:
-        con.register("given", pa.Table.from_pylist(rows))
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        values = {name: [row.get(name) for row in rows] for name in columns}
+        con.register("given", pa.table(values))
         con.execute(f"insert into {table} by name from given")
         con.unregister("given")
 

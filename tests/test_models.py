@@ -20,6 +20,7 @@ from careloop.program.load import load_program, program_names
 from careloop.program.measures import MEASURES
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
+from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT, NOT_UNIT_TESTS, invoke
 from careloop.transform.prepare import CARRIED
 
@@ -59,6 +60,15 @@ GRAINS = {
     "fct_customer_tags": "customer_id, tag",
     "fct_customer_channels": "customer_id, channel",
     "rpt_tag_completeness": "tag",
+    "fct_care_decisions": "decision_key",
+    "rpt_care_decisions": "rule, outcome, gate, segment",
+    "int_care_slots": "purpose, channel",
+    "int_care_freshness": "purpose",
+    "int_care_consents": "customer_id, purpose",
+    "int_care_suppressions": "customer_id, purpose",
+    "int_care_contacts": "message_id",
+    "int_care_gates": "decision_key",
+    "int_care_arbitration": "decision_key",
     "int_customer_responses": "customer_id, channel, daypart",
     "int_customer_channels": "customer_id, channel",
     "int_customer_most": "customer_id, kind",
@@ -143,6 +153,7 @@ class Company:
                     marks = ", ".join("?" * len(columns))
                     con.executemany(f"insert into raw.{entity.name} values ({marks})", values)
             self._write_run(con, day, pack, history)
+            write_care_inputs(con)
         return self
 
     def _write_run(
@@ -808,6 +819,7 @@ def test_missing_setting_is_named(company: Callable[[str], Company], built: Comp
 NOT_ANSWERED = {
     "bought_together",
     "preferred_channels",
+    "displaced_by_caps",
     "price_sensitive_by_favourite",
     "replacements_by_product",
 }
@@ -822,7 +834,7 @@ def test_every_example_question_has_an_answer(tomorrow: Company) -> None:
             assert text.startswith("-- "), f"{file.name} does not begin with its question"
             if not con.execute(text).fetchall():
                 unanswered.add(file.stem)
-    # The random company has neither order lines nor answers on channels.
+    # The random company has neither order lines nor answers on channels, nor addresses.
     assert unanswered <= NOT_ANSWERED, unanswered
 
 
