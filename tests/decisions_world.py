@@ -255,7 +255,9 @@ def write_world(settings: Settings, world: World) -> None:
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
     if rows:
-        con.register("given", pa.Table.from_pylist(rows))
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        values = {name: [row.get(name) for row in rows] for name in columns}
+        con.register("given", pa.table(values))
         con.execute(f"insert into {table} by name from given")
         con.unregister("given")
 

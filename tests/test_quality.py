@@ -257,6 +257,15 @@ insert into fct_tickets by name select 't' as ticket_id from range(2);
 insert into rpt_health by name select 'core' as segment, '(total)' as component,
     39 as customers, 39 as customers_known, 101 as average_score, 0.5 as red_share,
     0.5 as yellow_share, 0.5 as green_share;
+insert into fct_care_decisions by name select 'k' as decision_key, 'sent' as outcome,
+    date '2026-06-01' as eligible_on, date '2026-07-01' as as_of_on from range(2);
+insert into fct_care_decisions by name select 'l' as decision_key, 'send' as outcome,
+    'caps' as gate, '{"consent": {"ok": false}, "suppression": {"ok": true}}' as gates,
+    timestamp '2026-06-30' as not_before, timestamp '2026-07-01' as as_of, 7 as order_no;
+insert into fct_care_decisions by name select 'm' as decision_key, 'withheld' as outcome,
+    'holdout' as gate, 'x' as gate_reason, 'treated' as arm, false as reached_holdout;
+insert into rpt_care_decisions by name select 'r' as rule, 'send' as outcome, '(none)' as gate,
+    'core' as segment from range(2);
 insert into rpt_run by name select date '2026-07-01' as as_of_on;
 """
 

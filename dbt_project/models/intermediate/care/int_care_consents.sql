@@ -85,10 +85,16 @@ final as (
         latest.customer_id,
         latest.purpose,
         cast(sum(
-            case when {{ field_of("latest.last_change", "refused") }} = 0 then channels.bit else 0 end
+            case {{ field_of("latest.last_change", "refused") }}
+                when 0 then channels.bit
+                else 0
+            end
         ) as integer) as granted_channels,
         cast(sum(
-            case when {{ field_of("latest.last_change", "refused") }} = 1 then channels.bit else 0 end
+            case {{ field_of("latest.last_change", "refused") }}
+                when 1 then channels.bit
+                else 0
+            end
         ) as integer) as refused_channels,
         max({{ field_of("latest.last_change", "changed_at") }}) as changed_at
     from latest

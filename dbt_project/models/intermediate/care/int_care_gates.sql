@@ -132,7 +132,9 @@ ends as (
         slot_at as from_at,
         lead(slot_at) over (partition by purpose order by slot_at) as until_at
     from (
-        select distinct purpose, slot_at
+        select distinct
+            purpose,
+            slot_at
         from slots
         where slot_at is not null and not is_dropped
     ) as times
@@ -202,11 +204,16 @@ choices as (
                 combinations.preferred_channel
             order by
                 slots.slot_on asc nulls last,
-                case when rule_channels.channel = combinations.preferred_channel then 0 else 1 end,
-                rule_channels.position
+                case when rule_channels.channel = combinations.preferred_channel then 0 else 1 end
+                asc,
+                rule_channels.position asc
         ) as place
     from (
-        select distinct rule, purpose, eligible_channels, preferred_channel
+        select distinct
+            rule,
+            purpose,
+            eligible_channels,
+            preferred_channel
         from choosing
         where eligible_channels <> 0
     ) as combinations
@@ -376,7 +383,9 @@ own_times as (
         preferred_time_from,
         {{ utc_time(day_minute("slot_on", minute_of_text("preferred_time_from"))) }} as own_at
     from (
-        select distinct slot_on, preferred_time_from
+        select distinct
+            slot_on,
+            preferred_time_from
         from held
         where preferred_time_from is not null and slot_on is not null
     ) as asked

@@ -27,8 +27,7 @@ asked as (
             as is_exempt,
         coalesce(channels.channel in ({{ setting_list("quiet_hours.working_days_only") }}), false)
             as is_for_working_days,
-        {% if quiet_channels == "null" %}true{% else %}channels.channel in ({{ quiet_channels }}){% endif %}
-            as is_quiet_channel,
+        coalesce(channels.channel in ({{ quiet_channels }}), true) as is_quiet_channel,
         {{ minute_of(now_local) }} as now_minute,
         {{ minute_of_text("'" ~ starts ~ "'") }} as quiet_from,
         {{ minute_of_text("'" ~ ends ~ "'") }} as quiet_until
@@ -53,11 +52,7 @@ ruled as (
 judged as (
     select
         *,
-        has_quiet_hours and {% if starts > ends -%}
-            (now_minute >= quiet_from or now_minute < quiet_until)
-        {%- else -%}
-            (now_minute >= quiet_from and now_minute < quiet_until)
-        {%- endif %} as is_quiet_now,
+        has_quiet_hours and {{ in_quiet_hours("now_minute") }} as is_quiet_now,
         -- What a later day begins with, where it does not begin in quiet hours.
         case
             when has_quiet_hours and {{ "true" if starts > ends or starts == "00:00" else "false" }}
