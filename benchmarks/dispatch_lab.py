@@ -4,6 +4,7 @@ Used by the tests, by ``benchmarks.kill`` and by ``benchmarks.dispatch``.
 """
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 import duckdb
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from careloop.channels.base import Receipt, Rendered
 from careloop.dispatch import Summary, dispatch
@@ -160,6 +163,18 @@ class FileChannel:
     def received(self) -> list[str]:
         """What came, in order."""
         return self.path.read_text().split() if self.path.exists() else []
+
+
+def new_database(url: str) -> str:
+    """The URL of an empty database on the Postgres server at ``url``."""
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    name = f"ledger{secrets.randbelow(10**9)}"
+    with engine.connect() as con:
+        con.execute(text(f"create database {name}"))
+    engine.dispose()
+    return engine.url.set(database=name).render_as_string(hide_password=False)
 
 
 def file_channels(home: Path) -> dict[str, FileChannel]:

@@ -14,7 +14,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.dispatch_lab import Lab, file_channels
+from benchmarks.dispatch_lab import FileChannel, Lab, file_channels
+from careloop.channels.base import Receipt, Rendered
 
 
 class Nursery:
@@ -47,12 +48,26 @@ class Nursery:
         self._process.wait(timeout=30)
 
 
+class Deadly(FileChannel):
+    """Takes one message, and the process with it."""
+
+    def send(self, message: Rendered) -> Receipt:
+        super().send(message)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
 def work(home: Path, url: str | None, job: str, now: datetime) -> None:
-    """Plan every version of the home, or dispatch once."""
+    """``plan`` every version of the home, ``dispatch`` once, or ``die-<route>``: dispatch and be
+    killed after the first message on that route was handed over."""
     lab = Lab.at(home, url)
+    channels = file_channels(home)
     if job == "dispatch":
-        lab.dispatch(file_channels(home), now)
+        lab.dispatch(channels, now)
         return
+    if job.startswith("die-"):
+        route = job.removeprefix("die-")
+        lab.dispatch({route: Deadly(home / "received", route, route == "email")}, now)
     for file in sorted(lab.settings.published.glob("marts-*.duckdb")):
         lab.plan(file, now)
 

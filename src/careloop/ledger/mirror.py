@@ -197,7 +197,8 @@ def _same_last_event(ledger: Ledger, settings: Settings) -> bool:
     if not found:
         return True
     with pq.ParquetFile(found[-1]) as file:
-        last = file.read_row_group(file.num_row_groups - 1).slice(-1).to_pylist()[-1]
+        group = file.read_row_group(file.num_row_groups - 1)
+    last = group.slice(group.num_rows - 1).to_pylist()[0]
     with ledger.read() as con:
         row = con.execute(select(events).where(events.c.seq == last["seq"])).first()
     return row is not None and {name: getattr(row, name) for name in last} == last
