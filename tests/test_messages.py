@@ -30,7 +30,7 @@ from careloop.messages import (
 )
 from careloop.messages.batch import _people_sql, address_on
 from careloop.messages.files import locate, normal_locale
-from careloop.messages.links import SECRET, survey_url
+from careloop.messages.links import SECRET, gaps, survey_url
 from careloop.messages.polite import called, clean_name, greeting, money, offer_value, valid_until
 from careloop.messages.rendering import RenderError
 from careloop.messages.values import Person, example_values, is_task, values
@@ -115,8 +115,15 @@ def all_texts() -> list[tuple[str, str, str, str, object]]:
             for channel in rule.channels:
                 for locale in program.locales:
                     known = example_values(program, rule, channel, locale)
+                    task = is_task(rule, channel)
                     content = render(
-                        program, rule.template, channel, locale, known, purpose=rule.purpose
+                        program,
+                        rule.template,
+                        channel,
+                        locale,
+                        known,
+                        purpose=rule.purpose,
+                        task=task,
                     )
                     found.append((name, rule.id, channel, locale, content))
     return found
@@ -154,7 +161,7 @@ def test_texts_promise_nothing_the_law_forbids() -> None:
 def test_marketing_sms_say_how_to_opt_out_and_service_ones_do_not() -> None:
     for name, rule_id, channel, locale, content in all_texts():
         rule = next(r for r in pack(name).rules if r.id == rule_id)
-        if channel != "sms":
+        if channel != "sms" or is_task(rule, channel):
             continue
         opt_out = "拒收请回复R" if locale == "zh-CN" else "Reply R to opt out."
         promoted = rule.purpose == "marketing" or (rule.purpose != "service" and rule.offer)
@@ -205,7 +212,8 @@ def test_html_is_well_formed_and_loads_nothing() -> None:
     assert len(pages) > 60
     for where, html in pages:
         found = parsed(html)
-        assert found.wrong == [] and found.open == [], where
+        assert found.wrong == [], where
+        assert found.open == [], where
         assert found.lang == where[3]
         assert found.seen["title"] == found.seen["body"] == 1
         assert html.startswith("<!DOCTYPE html>")
@@ -235,6 +243,37 @@ def test_only_marketing_and_care_mails_have_the_way_out() -> None:
         assert has == ("https://care.example.com/u/" in content.text)
         seen[has] += 1
     assert set(seen) == {True, False}
+
+
+def test_what_an_employee_is_told_has_a_title_and_is_as_written() -> None:
+    """On whatever channel: nothing a customer's message gets is added."""
+    seen = Counter()
+    for name, rule_id, channel, locale, content in all_texts():
+        rule = next(r for r in pack(name).rules if r.id == rule_id)
+        if not is_task(rule, channel):
+            continue
+        seen[channel] += 1
+        assert content.subject
+        assert content.html is None
+        marks = ("要说：", "按顺序谈：", "要问：") if locale == "zh-CN" else ("Say: ", "Ask: ")
+        assert any(mark in content.text for mark in marks)
+        assert content.text.count("\n\n") >= 3
+        assert not re.search("【|拒收|Reply R|蓝鸟|Bluebird", content.text)
+    assert {"sms", "email", "call", "wecom", "visit"} <= set(seen)
+
+
+def test_settings_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SECRET, raising=False)
+    named = " ".join(gaps(Settings(), pack()))
+    assert "sender_name" in named
+    assert "public_url" in named
+    assert "double_11" in named
+    open_url = Settings(sender_name="x", public_url="https://a.example")
+    assert [SECRET in gap for gap in gaps(open_url, pack())] == [True]
+    with pytest.raises(SettingsError, match=SECRET):
+        Renderer(open_url, pack())
+    monkeypatch.setenv(SECRET, "correct horse battery staple")
+    assert gaps(open_url, pack()) == []
 
 
 # -- strictness: each mistake is named with its file and line ----------------------------------

@@ -115,7 +115,8 @@ def _with_examples(
 ) -> dict[str, Any]:
     way, lang = _channel(rule, channel), locale or pack.locales[0]
     values = example_values(pack, rule, way, lang)
-    content = render(pack, rule.template, way, lang, values, purpose=rule.purpose)
+    task = is_task(rule, way)
+    content = render(pack, rule.template, way, lang, values, purpose=rule.purpose, task=task)
     return _shown(rule, way, lang, content, note="all values are examples")
 
 
@@ -217,7 +218,8 @@ def _decision(settings: Settings, rule: Rule, customer: str) -> dict[str, Any]:
         f"where rule = {literal(rule.id)} and customer_id = {literal(customer)} "
         "order by as_of desc, decision_key limit 1",
     )
-    return dict(zip(columns, rows[0], strict=True)) if rows else {}
+    known = dict(zip(columns, rows[0], strict=True)) if rows else {}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _shown(rule: Rule, channel: str, locale: str, content: Content, note: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from careloop.contract import entities
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
 from careloop.messages.files import locate, read_source
+from careloop.messages.links import secrets
 from careloop.messages.polite import clean
 from careloop.messages.rendering import Compiled, Content, RenderError, compile_source, fill
 from careloop.messages.values import Person, about_of, values
@@ -57,10 +58,13 @@ def render_batch(
 class Renderer:
     """Renders batch after batch over one connection; a template is read once.
 
-    Personal data is read anew for each batch, in one query, for its customers only.
+    Personal data is read anew for each batch, in one query, for its customers only. Raises
+    SettingsError where links can't be signed.
     """
 
     def __init__(self, settings: Settings, program: Program) -> None:
+        if settings.public_url:
+            secrets()
         self.settings = settings
         self.program = program
         self._con: duckdb.DuckDBPyConnection | None = None
@@ -113,10 +117,12 @@ class Renderer:
         """What a message says, its locale and the values used; raises RenderError. A task is told
         to an employee, in the program's first locale, unless one is given."""
         theirs = message.get("locale")
-        wanted = locale or (self.program.locales[0] if message.get("kind") == "task" else theirs)
+        task = message.get("kind") == "task"
+        wanted = locale or (self.program.locales[0] if task else theirs)
         compiled, used = self._template(str(message["template"]), str(message["channel"]), wanted)
         known = values(self.settings, self.program, message, person, used, theirs)
-        content = fill(compiled, str(message["channel"]), used, known, str(message["purpose"]))
+        channel, purpose = str(message["channel"]), str(message["purpose"])
+        content = fill(compiled, channel, used, known, purpose, task=task)
         return content, used, known
 
     def _one(
@@ -147,7 +153,7 @@ class Renderer:
             subject=content.subject,
             text=content.text,
             html=content.html,
-            unsubscribe_url=known["unsubscribe_url"],
+            unsubscribe_url=None if message.get("kind") == "task" else known["unsubscribe_url"],
             offer=message.get("offer"),
             owner_role=message.get("owner_role"),
             owner_id=message.get("owner_id"),

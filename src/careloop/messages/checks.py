@@ -5,11 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError, nodes
 
 from careloop.messages.files import ANY, FOLDER, FileName, Source, find, parse_name, read_source
-from careloop.messages.rendering import Compiled, RenderError, compile_source, fill, parse
+from careloop.messages.rendering import (
+    Compiled,
+    Content,
+    RenderError,
+    compile_source,
+    fill,
+    parse,
+)
 from careloop.messages.values import example_values, is_task
 from careloop.messages.variables import NAMES, VARIABLES, available, trigger_of
 from careloop.program.channels import ADDRESS, SPOKEN
@@ -45,6 +53,16 @@ class Use:
     rule: Rule
     channel: str
     locale: str
+
+    @property
+    def is_task(self) -> bool:
+        """Whether it is told to an employee."""
+        return is_task(self.rule, self.channel)
+
+    @property
+    def has_title(self) -> bool:
+        """Whether the channel, or the list of tasks, shows a subject."""
+        return self.is_task or self.channel not in UNTITLED
 
 
 def check(program: Program) -> list[Problem]:
@@ -107,8 +125,8 @@ class _Check:
     def _mixed(self) -> Iterator[Problem]:
         """A text is for customers or for employees."""
         for path, uses in self.uses.items():
-            tasks = [use.rule.id for use in uses if is_task(use.rule, use.channel)]
-            sends = [use.rule.id for use in uses if not is_task(use.rule, use.channel)]
+            tasks = [use.rule.id for use in uses if use.is_task]
+            sends = [use.rule.id for use in uses if not use.is_task]
             name = parse_name(path.name)
             spoken = name is not None and name.channel == ANY and not set(tasks) - set(sends)
             if tasks and sends and not spoken:
@@ -155,7 +173,8 @@ class _Check:
             return
         name = parse_name(path.name)
         assert name is not None
-        if not source.subject and name.channel not in UNTITLED:
+        titled = name.channel not in UNTITLED or any(use.has_title for use in self.uses[path])
+        if not source.subject and titled:
             yield Problem(_short(path), 1, "must begin with `Subject: …`")
         names = list(_names(source))
         unknown = list(self._unknown(path, names))
@@ -187,20 +206,23 @@ class _Check:
         for empty in [[], *([name] for name in can), can]:
             tried = {**examples, **dict.fromkeys(empty)}
             try:
-                content = fill(compiled, use.channel, use.locale, tried, use.rule.purpose)
+                content = self._said(compiled, use, tried)
             except RenderError as error:
                 yield Problem(_short(path), error.line, f"{error.reason} (rule {use.rule.id})")
                 return
             if any(mark in content.text for mark in ("{{", "}}", "{%", "%}")):
                 yield Problem(_short(path), None, "leaves braces in the text")
                 return
-            if use.channel not in UNTITLED and not content.subject:
+            if use.has_title and not content.subject:
                 yield Problem(_short(path), 1, f"has an empty subject (rule {use.rule.id})")
                 return
-        full = fill(compiled, use.channel, use.locale, examples, use.rule.purpose)
-        if use.channel == "sms" and not is_task(use.rule, "sms") and len(full.text) > LONGEST_SMS:
+        full = self._said(compiled, use, examples)
+        if use.channel == "sms" and not use.is_task and len(full.text) > LONGEST_SMS:
             message = f"has {len(full.text)} characters as an SMS; more than {LONGEST_SMS} are many"
             yield Problem(_short(path), None, message, (), True)
+
+    def _said(self, compiled: Compiled, use: Use, tried: dict[str, Any]) -> Content:
+        return fill(compiled, use.channel, use.locale, tried, use.rule.purpose, task=use.is_task)
 
 
 _PATTERN = "<template>.<channel or any>.<locale>.j2, e.g. welcome.any.zh-CN.j2"

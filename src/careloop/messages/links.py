@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from careloop.errors import SettingsError
+from careloop.program.model import Program
 from careloop.settings import Settings
 
 SECRET = "CARELOOP_LINK_SECRET"
@@ -69,6 +70,20 @@ def survey_url(settings: Settings, message: Mapping[str, Any]) -> str | None:
     if not url or not secrets(required=False):
         return url
     return f"{url}{'&' if '?' in url else '?'}m={sign(str(message['message_id']))}"
+
+
+def gaps(settings: Settings, program: Program) -> list[str]:
+    """What messages of the program lack for want of a setting, in sentences; for checks."""
+    found = []
+    if not settings.sender_name:
+        found.append("sender_name is not set: messages are signed 客户服务中心 and Customer care")
+    rules = [r for r in program.rules if r.purpose == "marketing" and "email" in r.channels]
+    if rules and not settings.public_url:
+        named = ", ".join(rule.id for rule in rules)
+        found.append(f"public_url is not set: marketing e-mails have no way out ({named})")
+    if settings.public_url and not secrets(required=False):
+        found.append(f"{SECRET} is not set: unsubscribe links can't be signed, nothing is sent")
+    return found
 
 
 def _packed(message_id: str) -> bytes:

@@ -142,9 +142,11 @@ def render(
     variables: Mapping[str, Any],
     *,
     purpose: str = "service",
+    task: bool = False,
 ) -> Content:
     """Subject, text and HTML of a template; None among the variables means empty.
 
+    task: it is told to an employee, so as it is written, whatever the channel.
     Raises RenderError where the file is missing or wants what isn't there.
     """
     found = locate(program, template, channel, locale)
@@ -152,11 +154,18 @@ def render(
         name = Path(f"{template}.{channel}.{locale or program.locales[0]}.j2")
         raise RenderError(name, None, "is missing")
     path, used = found
-    return fill(compile_source(read_source(path)), channel, used, variables, purpose)
+    compiled = compile_source(read_source(path))
+    return fill(compiled, channel, used, variables, purpose, task=task)
 
 
 def fill(
-    compiled: Compiled, channel: str, locale: str, variables: Mapping[str, Any], purpose: str
+    compiled: Compiled,
+    channel: str,
+    locale: str,
+    variables: Mapping[str, Any],
+    purpose: str,
+    *,
+    task: bool = False,
 ) -> Content:
     """As ``render``, from a compiled template in a known locale."""
     values = {k: Empty(k) if v is None else v for k, v in variables.items()}
@@ -166,6 +175,8 @@ def fill(
         raise RenderError(path, compiled.source.body_line, "the text is empty")
     subject = clean(_filled(compiled.subject, values, path)) if compiled.subject else None
     lang = language(locale)
+    if task:
+        return Content(_short(subject), body, None)
     if channel == "email":
         rich = _filled(compiled.html, values, path) if compiled.html else None
         html = _page(subject or "", body, rich, locale, variables, purpose)
