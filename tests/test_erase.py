@@ -14,11 +14,14 @@ from careloop.cli.run import Steps, refresh_once
 from careloop.erase import erase
 from careloop.erase import run as erasing
 from careloop.errors import SettingsError
+from careloop.feedback import Receipt, record
 from careloop.lake.batches import Lake
 from careloop.lake.erasures import Erasures
 from careloop.ledger.database import open_ledger
+from careloop.ledger.mirror import export, files
 from careloop.ledger.suppressions import address_hash
 from careloop.ledger.tables import events, messages, suppressions
+from careloop.program.contact import Feedback
 from careloop.program.load import load_program
 from careloop.published import query
 from careloop.run_info import run_info
@@ -194,6 +197,29 @@ def test_the_ledger_keeps_its_rows_and_writes_to_nobody(crm: Crm) -> None:
     salt = ledger.fact("salt")
     wanted = {"old.li@example.com", "new.li@example.com", "13911112222", "13933334444"}
     assert keys == {address_hash(salt, a) for a in wanted} | {done.pseudonym}
+
+
+def test_the_mirror_of_the_ledger_follows(crm: Crm) -> None:
+    with open_ledger(crm.settings) as ledger:
+        plan(ledger, "m1")
+        plan(ledger, "m2", customer_id="C2")
+        receipts = [
+            Receipt(kind="unsubscribed", message_id=name, at=NOW, receipt_id=name)
+            for name in ("m1", "m2")
+        ]
+        record(ledger, receipts, Feedback(), NOW)
+        export(ledger, crm.settings)
+        mirrored = {
+            table: [str(path) for path in files(crm.settings, table)]
+            for table in ("messages", "feedback", "suppressions")
+        }
+        done = erase(crm.settings, "C1", "asked for it", NOW)
+        export(ledger, crm.settings)
+    with duckdb.connect() as con:
+        for table, column in (("messages", "customer_id"), ("feedback", "customer_id"),
+                              ("suppressions", "key")):  # fmt: skip
+            found = con.execute(f"select {column} from read_parquet(?)", [mirrored[table]])
+            assert {row[0] for row in found.fetchall()} == {"C2", done.pseudonym}
 
 
 def test_who_is_exported_again_stays_erased(crm: Crm) -> None:

@@ -17,7 +17,9 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import insert, select
+from typer.testing import CliRunner
 
+from careloop.cli.main import app
 from careloop.errors import SettingsError
 from careloop.feedback import KINDS, Receipt, import_receipts, record
 from careloop.feedback.limits import SENDERS, Buckets
@@ -212,6 +214,42 @@ def test_receipts_by_file(tmp_path: Path) -> None:
         (crm.settings.home / "receipts_imported.json").unlink()
         found = import_receipts(crm.settings, ledger, RULES, NOW)
         assert (found.new, found.known, found.suppressed) == (0, 4, 0)
+
+
+def test_who_agrees_again_is_no_longer_unsubscribed(tmp_path: Path) -> None:
+    crm = Crm(tmp_path)
+    mapping = (crm.folder / "source.yml").read_text("utf-8").rstrip("\n")
+    crm.put("source.yml", mapping + "\n  consents:\n    file: consents*.csv\n")
+    head = "customer_id,purpose,channel,changed_at,granted\n"
+    crm.put("consents.csv", head + "C1,marketing,email,2026-11-19 10:00,true\n"
+            "C1,marketing,sms,2026-11-21 10:00,true\nC1,care,email,2026-11-21 10:00,true\n"
+            "C1,marketing,email,2026-11-21 10:00,false\n")  # fmt: skip
+    assert not crm.load().refused
+    with open_ledger(crm.settings) as ledger:
+        plan(ledger, "m1")
+        record(ledger, [receipt("unsubscribed")], RULES, NOW)
+        assert import_receipts(crm.settings, ledger, RULES, NOW).lifted == 0
+        crm.put("consents-2.csv", head + "C1,marketing,email,2026-11-22 08:00,true\n")
+        crm.load()
+        assert import_receipts(crm.settings, ledger, RULES, NOW).lifted == 1
+        assert rows(ledger, suppressions, "lifted_at") == [(dt.datetime(2026, 11, 22),)]
+        assert import_receipts(crm.settings, ledger, RULES, NOW).lifted == 0
+
+
+def test_commands_import_and_erase(tmp_path: Path) -> None:
+    crm = Crm(tmp_path)
+    crm.load()
+    home = str(crm.settings.home)
+    told = CliRunner().invoke(app, ["feedback", "import", "--home", home, "--json"])
+    assert json.loads(told.output)["read"] == 0
+    asked = ["erase", "C1", "--reason", "asked for it", "--home", home]
+    assert CliRunner().invoke(app, asked, input="n\n").exit_code == 1
+    assert not (crm.settings.lake / "erasures.jsonl").exists()
+    done = CliRunner().invoke(app, [*asked, "--yes", "--json"])
+    assert json.loads(done.output)["pseudonym"].startswith("erased-")
+    assert isinstance(
+        CliRunner().invoke(app, asked[:2] + asked[4:] + ["--yes"]).exception, SettingsError
+    )
 
 
 # -- over HTTP -------------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ def import_(home: Home = None, program: ProgramName = None, as_json: JsonFlag = 
         return
     console().print(
         f"{found.read:,} receipts read: {found.new:,} new, {found.known:,} known, "
-        f"{found.unmatched:,} of unknown messages; {found.suppressed:,} suppressions"
+        f"{found.unmatched:,} of unknown messages; {found.suppressed:,} suppressions, "
+        f"{found.lifted:,} lifted by a newer consent"
     )
 
 

@@ -75,16 +75,17 @@ def rewrite_lake(con: duckdb.DuckDBPyConnection, lake: Lake, person: Person) -> 
 def rewrite_other_tables(
     con: duckdb.DuckDBPyConnection, paths: Iterable[Path], person: Person
 ) -> int:
-    """Parquet files outside the lake, such as archived decisions: the id becomes the pseudonym."""
+    """Parquet files outside the lake, such as archived decisions and the ledger's mirror: the id
+    becomes the pseudonym."""
     changed = 0
     for path in paths:
-        names = [
-            row[0]
-            for row in con.execute(
-                f"select column_name from (describe from read_parquet({literal(path)}))"
-            ).fetchall()
-        ]
+        described = con.execute(
+            f"select column_name from (describe from read_parquet({literal(path)}))"
+        ).fetchall()
+        names = [row[0] for row in described]
         columns = customer_columns(names)
+        # The suppression list names customers and hashes of addresses in one column.
+        columns += ["key"] if {"scope", "key"} <= set(names) else []
         if columns:
             theirs = " or ".join(is_erased(c, person.names) for c in columns)
             replaced = ", ".join(f"{renamed(c, person.names)} as {quote(c)}" for c in columns)

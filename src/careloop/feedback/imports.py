@@ -1,4 +1,4 @@
-"""Receipts that come by file: rows of the lake's entity ``receipts`` into the ledger."""
+"""What sources bring by file: receipts into the ledger, and consents given anew."""
 
 import json
 import os
@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import select
+
 from careloop.contract import entities
 from careloop.feedback.addresses import address_of
 from careloop.feedback.receipts import Receipt
@@ -14,6 +16,8 @@ from careloop.feedback.record import record
 from careloop.lake.batches import Lake
 from careloop.lake.relations import versions
 from careloop.ledger.database import Ledger
+from careloop.ledger.suppressions import lift
+from careloop.ledger.tables import suppressions
 from careloop.program.contact import Feedback
 from careloop.settings import Settings
 from careloop.warehouse import connect
@@ -27,13 +31,46 @@ COLUMNS = ("receipt_id", "message_id", "provider_id", "kind", "at", "detail")
 
 @dataclass
 class Imported:
-    """Rows read, recorded anew, known before, of unknown messages; and suppressions made."""
+    """Rows read, recorded anew, known before, of unknown messages; suppressions made, and lifted
+    because the customer agreed again."""
 
     read: int = 0
     new: int = 0
     known: int = 0
     unmatched: int = 0
     suppressed: int = 0
+    lifted: int = 0
+
+
+def lift_unsubscriptions(settings: Settings, ledger: Ledger) -> int:
+    """End the unsubscriptions of customers who have since agreed to the same purpose on the same
+    channel, says the CRM; the latest word counts. Returns how many."""
+    s = suppressions.c
+    with ledger.read() as con:
+        held = con.execute(
+            select(s.suppression_id, s.key, s.channel, s.purpose, s.at_utc).where(
+                s.scope == "customer", s.reason == "unsubscribed", s.lifted_at.is_(None)
+            )
+        ).all()
+    if not held:
+        return 0
+    duck = connect(settings)
+    try:
+        duck.execute(
+            "create temp table held (suppression_id varchar, customer_id varchar, "
+            "channel varchar, purpose varchar, at_utc timestamp)"
+        )
+        duck.executemany("insert into held values (?, ?, ?, ?, ?)", [tuple(row) for row in held])
+        agreed = duck.execute(
+            "select suppression_id, min(changed_at) from held "
+            f"join ({versions(Lake(settings.lake), entities()['consents'])}) as c "
+            "using (customer_id, channel, purpose) where granted and changed_at > at_utc "
+            "group by suppression_id order by suppression_id"
+        ).fetchall()
+    finally:
+        duck.close()
+    with ledger.write() as con:
+        return sum(lift(con, name, at) for name, at in agreed)
 
 
 def import_receipts(settings: Settings, ledger: Ledger, rules: Feedback, now: datetime) -> Imported:
@@ -42,7 +79,7 @@ def import_receipts(settings: Settings, ledger: Ledger, rules: Feedback, now: da
     Up to which batch all is done stands in ``receipts_imported.json`` of the home directory. If
     that is lost everything is read again and found to be known.
     """
-    result = Imported()
+    result = Imported(lifted=lift_unsubscriptions(settings, ledger))
     lake = Lake(settings.lake)
     batches = [batch.seq for batch in lake.active("receipts")]
     done = _read_mark(settings)

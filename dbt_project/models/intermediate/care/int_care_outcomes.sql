@@ -14,6 +14,21 @@ surveys as (
     select * from {{ ref("stg_surveys") }}
 ),
 
+rules as (
+    select * from {{ source("program", "rules") }}
+),
+
+experiments as (
+    select * from {{ ref("stg_exposures") }}
+),
+
+-- Thirty million interactions are read only if somebody hopes for one.
+wanted as (
+    select conversion_event as event from rules
+    union
+    select conversion_event as event from experiments
+),
+
 kinds as (
     select
         'login' as kind,
@@ -28,6 +43,14 @@ kinds as (
         'visit' as event
 ),
 
+wanted_kinds as (
+    select
+        kinds.kind,
+        kinds.event
+    from kinds
+    inner join wanted on kinds.event = wanted.event
+),
+
 final as (
     select
         customer_id,
@@ -39,21 +62,22 @@ final as (
     where is_counted
     union all
     select
-        customer_id,
-        'interaction' as event,
-        occurred_at,
-        interaction_id as outcome_id,
-        cast(0 as decimal(18, 4)) as amount
-    from interactions
-    union all
-    select
         interactions.customer_id,
-        kinds.event,
+        wanted.event,
         interactions.occurred_at,
         interactions.interaction_id as outcome_id,
         cast(0 as decimal(18, 4)) as amount
     from interactions
-    inner join kinds on interactions.kind = kinds.kind
+    inner join wanted on wanted.event = 'interaction'
+    union all
+    select
+        interactions.customer_id,
+        wanted_kinds.event,
+        interactions.occurred_at,
+        interactions.interaction_id as outcome_id,
+        cast(0 as decimal(18, 4)) as amount
+    from interactions
+    inner join wanted_kinds on interactions.kind = wanted_kinds.kind
     union all
     select
         customer_id,
