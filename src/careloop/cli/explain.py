@@ -43,7 +43,7 @@ def explain_customer(
     pack = load_program(settings.program)
     day = parse_as_of(date, pack.zone).date() if date else None
     found = explain(settings, pack, customer_id.strip(), day)
-    say = Sentences(language(locale or pack.locales[0]), pack.zone)
+    say = Sentences(pack, language(locale or pack.locales[0]))
     if as_json:
         print_json(_data(found, say))
         return
@@ -52,19 +52,17 @@ def explain_customer(
 
 def _show(found: Explained, pack: Program, say: Sentences, gates: bool) -> None:
     out = console()
-    titles = {rule.id: say.title(rule.title) for rule in pack.rules}
+    titles = {rule.id: say.rules.text(rule.title) for rule in pack.rules}
     out.print(f"[bold]{found.customer_id}[/]  {found.as_of:%Y-%m-%d %H:%M}")
     if not found.decisions:
         out.print(say.word("nothing"))
     else:
         print_table(
-            [say.word(name) for name in ("rule", "occasion", "outcome", "why")],
+            [say.word("rule"), say.word("outcome")],
             [
                 [
-                    titles.get(row["rule"], row["rule"]),
-                    row["occasion"],
-                    say.outcome(row),
-                    say.why(row),
+                    f"{titles.get(row['rule'], row['rule'])}\n{row['occasion']}",
+                    "\n".join(filter(None, _told(found, row, say))),
                 ]
                 for row in found.decisions
             ],
@@ -83,6 +81,10 @@ def _show(found: Explained, pack: Program, say: Sentences, gates: bool) -> None:
         )
 
 
+def _told(found: Explained, row: dict[str, Any], say: Sentences) -> list[str]:
+    return [say.outcome(row), say.why(row), say.state(found.became.get(row["decision_key"]))]
+
+
 def _mark(ok: bool | None) -> str:
     return {True: "✓", False: "✗", None: "·"}[ok]
 
@@ -99,6 +101,7 @@ def _data(found: Explained, say: Sentences) -> dict[str, Any]:
                 "about": json.loads(row["about"] or "{}"),
                 "decided": say.outcome(row),
                 "why": say.why(row),
+                "became": found.became.get(row["decision_key"]),
             }
             for row in found.decisions
         ],

@@ -1,9 +1,7 @@
 """`careloop rules`: list, read and check care rules, and see what comes up for a customer."""
 
-import importlib.util
 from dataclasses import asdict
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +10,7 @@ from careloop.cli.options import Home, ProgramName
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.clock import start_of_day
 from careloop.errors import ProgramError, SettingsError
+from careloop.messages import check as check_messages
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.program.rule_warnings import rule_warnings
@@ -22,7 +21,6 @@ from careloop.rules_ahead.facts import Facts, holds, read_facts
 from careloop.settings import load_settings
 
 LOCALES = ("en", "zh-CN")
-CHECKER = "careloop.messages"
 Locale = Annotated[
     str | None,
     typer.Option("--locale", help="en or zh-CN. Default: the program's first locale"),
@@ -249,10 +247,8 @@ def _data(rule: Rule, words: RuleWords) -> dict[str, Any]:
 
 
 def _message_problems(pack: Program) -> list[Any]:
-    """What the messages themselves have wrong, where they can be rendered."""
-    if importlib.util.find_spec(CHECKER) is None:
-        return []
-    return list(import_module(CHECKER).check(pack))
+    """What the messages themselves have wrong."""
+    return list(check_messages(pack))
 
 
 def _waiting(rule: Rule, facts: Facts, words: RuleWords) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 import duckdb
 
 from careloop.errors import SettingsError
+from careloop.ledger.database import has_ledger, open_ledger
+from careloop.ledger.show import story
 from careloop.program.model import Program
 from careloop.program.rules import Audience, Rule
 from careloop.published import current_version, decision_files, open_published, versions
@@ -35,12 +37,14 @@ class Silent:
 
 @dataclass
 class Explained:
-    """as_of: local time of the decisions. decisions: what came up, the outbox first."""
+    """as_of: local time of the decisions. decisions: what came up, the outbox first. became: what
+    the ledger says of them, by decision_key."""
 
     customer_id: str
     as_of: datetime
     version: str | None
     decisions: list[Row]
+    became: dict[str, Row] = field(default_factory=dict)
     silent: list[Silent] = field(default_factory=list)
 
 
@@ -65,7 +69,15 @@ def explain(settings: Settings, program: Program, customer_id: str, day: date | 
         for rule in program.rules
         if rule.active and rule.id not in came_up
     ]
-    return Explained(customer_id, as_of, version, decisions, silent if now else [])
+    became = _became(settings, customer_id)
+    return Explained(customer_id, as_of, version, decisions, became, silent if now else [])
+
+
+def _became(settings: Settings, customer_id: str) -> dict[str, Row]:
+    if not has_ledger(settings):
+        return {}
+    with open_ledger(settings) as ledger, ledger.read() as con:
+        return {str(row["decision_key"]): row for row in story(con, customer_id)}
 
 
 def _file(settings: Settings, day: date | None) -> Path:

@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo
 import yaml
 
 from careloop.explain.read import Row, Silent
+from careloop.program.channels import ADDRESS
+from careloop.program.model import Program
+from careloop.program.rule_words import RuleWords
 
 UNKNOWN = "–"
 
@@ -20,11 +23,12 @@ def _words() -> dict[str, Any]:
 
 
 class Sentences:
-    """lang: en or zh; zone: of the local times that are told."""
+    """Reads out decisions of a program. lang: en or zh."""
 
-    def __init__(self, lang: str, zone: str) -> None:
+    def __init__(self, program: Program, lang: str) -> None:
         self.lang = lang
-        self.zone = ZoneInfo(zone)
+        self.zone = ZoneInfo(program.zone)
+        self.rules = RuleWords(program, lang)
 
     def word(self, name: str, **values: Any) -> str:
         """A word or sentence of the page; a name without one stays."""
@@ -34,8 +38,8 @@ class Sentences:
     def outcome(self, row: Row) -> str:
         """What was decided, e.g. ``message by sms, from 09:00``."""
         return _words()["outcomes"][row["outcome"]][self.lang].format(
-            channel=row["channel"],
-            who=row["owner_id"] or row["owner_role"],
+            channel=self.rules.channel(row["channel"]) if row["channel"] else UNKNOWN,
+            who=row["owner_id"] or self.rules.role(row["owner_role"] or ""),
             due=self._moment(row["due_at"]),
             from_time=self._moment(row["not_before"]),
         )
@@ -70,12 +74,14 @@ class Sentences:
                 wanted=", ".join(wanted),
                 actual=actual or UNKNOWN,
             )
-        trigger = silent.rule.trigger.model_dump(exclude_none=True, exclude_defaults=True)
-        return self.word("no_occasion", trigger=_plain(trigger))
+        return self.word("no_occasion", trigger=self.rules.trigger(silent.rule, short=True))
 
-    def title(self, title: Any) -> str:
-        """A title of the pack."""
-        return title.zh if self.lang == "zh" else title.en
+    def state(self, story: Row | None) -> str:
+        """What became of a message or task; nothing before it is planned."""
+        if story is None:
+            return ""
+        text = f"{self.word(story['state'])} {self._moment(story['state_at'])}"
+        return f"{text} ({story['detail']})" if story["detail"] else text
 
     def _gate(self, gate: str, row: Row, state: str) -> str:
         inputs = json.loads(row["gates"]).get(gate) or {}
@@ -86,6 +92,9 @@ class Sentences:
     def _value(self, value: Any) -> str:
         if value is None:
             return UNKNOWN
+        if isinstance(value, dict) and {"used", "most", "per"} <= value.keys():
+            per = self.rules.duration(value["per"])
+            return self.word("cap", used=value["used"], most=value["most"], per=per)
         if isinstance(value, dict):
             return ", ".join(f"{key} {self._value(item)}" for key, item in value.items())
         if isinstance(value, list):
@@ -93,7 +102,7 @@ class Sentences:
         text = str(value)
         if len(text) == 20 and text[10] == "T" and text.endswith("Z"):
             return self._moment(datetime.fromisoformat(text).replace(tzinfo=None))
-        return self.word(text)
+        return self.rules.channel(text) if text in ADDRESS else self.word(text)
 
     def _moment(self, utc: datetime | None) -> str:
         if utc is None:
@@ -106,14 +115,3 @@ class _Known(dict[str, str]):
 
     def __missing__(self, key: str) -> str:
         return UNKNOWN
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{k} {_plain(v)}" if not isinstance(v, dict) else f"{k}: {_plain(v)}"
-            for k, v in value.items()
-        )
-    if isinstance(value, list | tuple):
-        return "/".join(map(_plain, value))
-    return str(value)
