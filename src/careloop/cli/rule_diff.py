@@ -89,4 +89,6 @@ def _counts(counts: list[dict[str, Any]]) -> list[list[Any]]:
 
 
 def _why(example: dict[str, Any]) -> str | None:
-    return example["reason"] if example["change"] in ("lost", "displaced") else None
+    if example["change"] not in ("lost", "displaced"):
+        return None
+    return example["reason"] or "does not come up any more"

@@ -39,8 +39,8 @@ select
     new.outcome as outcome_after,
     case when old.goes then old.channel || coalesce(' ' || old.offer, '') end as before_by,
     case when new.goes then new.channel || coalesce(' ' || new.offer, '') end as after_by,
-    coalesce(new.gate, old.gate) as gate,
-    coalesce(new.gate_reason, old.gate_reason) as reason
+    new.gate,
+    new.gate_reason as reason
 from old full join new using (decision_key)
 """
 _COUNTS = """

@@ -12,6 +12,7 @@ import duckdb
 
 from careloop.errors import SettingsError, TransformError
 from careloop.lake.batches import Lake
+from careloop.ledger.database import has_ledger, ledger_file
 from careloop.program.model import Program
 from careloop.published import current_version
 from careloop.run_info import RunInfo, run_info
@@ -25,6 +26,7 @@ Progress = Callable[[str], None]
 CARE_PARTS = {"title", "about", "caps", "quiet_hours", "holdout", "consent", "offers"}
 CARE_MODELS = "path:models/intermediate/care fct_care_decisions"
 EVERYTHING = "+fct_care_decisions"
+MORE = ": segments, scores and alerts may move, so everything is built"
 
 
 @contextmanager
@@ -53,19 +55,17 @@ def decided(
     lake = Lake(settings.lake)
     same_data = run_info(lake, old, moment).run_id == run_id
     with tempfile.TemporaryDirectory(prefix="careloop-diff-", dir=settings.home) as room:
-        before = version
-        if not same_data:
-            progress("the data have changed since the last run: deciding under the old pack, too")
-            before = _decide(_room(settings, Path(room) / "old"), run_info(lake, old, moment))
+        before, base = version, settings.warehouse
+        if not same_data or not _warehouse_of(settings, run_id):
+            progress("data or pack have changed since the last run: deciding under the old, too")
+            apart = _room(settings, Path(room) / "old")
+            before, base = _decide(apart, run_info(lake, old, moment)), apart.warehouse
         scratch = _room(settings, Path(room) / "new")
-        quick = same_data and not _moves_more(old, new) and _warehouse_of(settings, run_id)
-        progress(
-            "deciding under the new pack"
-            + ("" if quick else ": segments, scores and alerts may move, so everything is built")
-        )
+        quick = not _moves_more(old, new)
+        progress("deciding under the new pack" + ("" if quick else MORE))
         if quick:
-            shutil.copyfile(settings.warehouse, scratch.warehouse)
-            shutil.copyfile(version, scratch.marts)
+            shutil.copyfile(base, scratch.warehouse)
+            shutil.copyfile(before, scratch.marts)
         after = _decide(scratch, run_info(lake, new, moment), quick)
         yield before, after, as_of
 
@@ -91,7 +91,10 @@ def _warehouse_of(settings: Settings, run_id: str) -> bool:
 
 def _room(settings: Settings, home: Path) -> Settings:
     """Settings of a home that reads the real lake, ledger and versions and writes apart."""
-    room = settings.model_copy(update={"home": home})
+    url = settings.ledger_url
+    if url is None and has_ledger(settings):
+        url = f"sqlite:///{ledger_file(settings)}"
+    room = settings.model_copy(update={"home": home, "ledger_url": url})
     room.build.mkdir(parents=True)
     for name in ("lake", "published", "ledger_mirror"):
         if (settings.home / name).exists():
