@@ -5,20 +5,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
 from careloop import clock
-from careloop.care import plan_published, take_in_receipts
+from careloop.care import plan_published
 from careloop.errors import CareloopError
-from careloop.feedback import Imported
 from careloop.plan import Planned
 from careloop.program.model import Program
 from careloop.refresh import program_of
 from careloop.settings import Settings, load_settings
 from flows import artifacts
-
-
-@task(task_run_name="take in receipts", cache_policy=NO_CACHE)
-def receipts(settings: Settings, program: Program) -> Imported:
-    """Record what came back with the last load."""
-    return take_in_receipts(settings, program, clock.now())
 
 
 @task(task_run_name="plan decisions", cache_policy=NO_CACHE)
@@ -37,7 +30,6 @@ def care(program: str | None = None) -> State:
     try:
         settings = load_settings(program=program)
         pack = program_of(settings)
-        receipts(settings, pack)
         planned = plan_decisions(settings, pack)
     except CareloopError as error:
         get_run_logger().error(str(error))

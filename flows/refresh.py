@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed, State
 
-from careloop.care import plan_missed_day
+from careloop.care import plan_missed_day, take_in_receipts
 from careloop.clock import now, parse_as_of, start_of_day
 from careloop.errors import CareloopError, UnreachableError
 from careloop.home import hold
@@ -33,10 +33,12 @@ def _unreachable(_task: Any, _run: Any, state: State) -> bool:
     cache_policy=NO_CACHE,
 )
 def load_sources(refresh: Refresh) -> Ingested:
-    """Load what is new; a database that can't be reached is tried again."""
+    """Load what is new, and record the receipts among it; a database that can't be reached is
+    tried again."""
     loaded = refresh.ingest(get_run_logger().info)
     artifacts.rows(loaded)
     loaded.raise_if_refused()
+    take_in_receipts(refresh.settings, refresh.program, now())
     return loaded
 
 

@@ -163,7 +163,7 @@ class Reference:
             for s in self.suppressions.get(customer_id, [])
             for channel in ADDRESS
             if s["at_utc"] <= now and not (s["lifted_at"] and s["lifted_at"] <= now)
-            if s["purpose"] in ("*", purpose) and s["channel"] in ("*", channel)
+            if s["purpose"] in (None, purpose) and s["channel"] in (None, channel)
         }
 
     def is_fresh(self, purpose: str) -> bool:

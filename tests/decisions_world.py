@@ -132,8 +132,8 @@ def random_world(program: Program, as_of: datetime, customers: int, seed: int) -
             })  # fmt: skip
         if rng.random() < 0.2:
             rows["suppressions"].append({
-                "customer_id": customer_id, "channel": rng.choice(("*", *ADDRESS)),
-                "purpose": rng.choice(("*", *PURPOSES)),
+                "customer_id": customer_id, "channel": rng.choice((None, *ADDRESS)),
+                "purpose": rng.choice((None, *PURPOSES)),
                 "reason": rng.choice(("hard_bounce", "complaint", "erased", "unsubscribed")),
                 "at_utc": moment(10), "lifted_at": rng.choice((None, None, moment(3))),
             })  # fmt: skip

@@ -85,7 +85,10 @@ def plan_missed_day(settings: Settings, program: Program, now: datetime) -> None
 
 
 def take_in_receipts(settings: Settings, program: Program, now: datetime) -> Imported:
-    """Record the receipts that came as files with the last load."""
+    """Record the receipts that came as files with the last load, before the day is decided. An
+    installation that never planned anything has nothing they could belong to."""
+    if not has_ledger(settings):
+        return Imported()
     with open_ledger(settings) as ledger:
         return import_receipts(settings, ledger, program.feedback, now)
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from careloop.care import plan_missed_day
+from careloop.care import plan_missed_day, take_in_receipts
 from careloop.cli.options import AsOf, Home, ProgramName, Sources
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.cli.summary import print_next, print_segments
-from careloop.clock import now, parse_as_of
+from careloop.clock import now, parse_as_of, start_of_day
 from careloop.errors import SettingsError
 from careloop.home import hold
 from careloop.program.model import Program
@@ -49,19 +49,26 @@ class Steps:
             self._out.print(f"  {message}", markup=False, soft_wrap=True)
 
 
-def refresh_once(settings: Settings, as_of: str | None, steps: Steps) -> dict[str, Any]:
-    """One refresh; returns what `careloop run --json` prints. Raises CareloopError."""
+def refresh_once(
+    settings: Settings, as_of: str | None, steps: Steps, moment: datetime | None = None
+) -> dict[str, Any]:
+    """One refresh; returns what `careloop run --json` prints. Raises CareloopError.
+
+    moment: the time of day, at which receipts came in; now if None.
+    """
     program = program_of(settings)
-    return _refresh_day(settings, program, parse_as_of(as_of, program.zone), steps)
+    day = parse_as_of(as_of, program.zone)
+    return _refresh_day(settings, program, day, steps, moment or now())
 
 
 def _refresh_day(
-    settings: Settings, program: Program, as_of: datetime, steps: Steps
+    settings: Settings, program: Program, as_of: datetime, steps: Steps, moment: datetime
 ) -> dict[str, Any]:
     refresh = Refresh(settings, program, as_of)
     with hold(settings):
         loaded = steps("ingest", lambda: refresh.ingest(steps.detail))
         loaded.raise_if_refused()
+        take_in_receipts(settings, program, moment)
         run = steps("prepare", refresh.prepare)
         raw = steps("raw gate", lambda: refresh.raw_gate(steps.detail))
         _stop_if_critical(refresh, raw, steps)
@@ -90,15 +97,18 @@ def _refresh_day(
     }
 
 
-def catch_up_missed(settings: Settings, steps: Steps) -> list[dict[str, Any]]:
-    """Refresh and plan each day between the last run and today; what has expired isn't sent."""
-    program = program_of(settings)
-    days = missed_days(settings, program.name, parse_as_of(None, program.zone))
+def catch_up_missed(
+    settings: Settings, steps: Steps, moment: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Refresh and plan each day between the last run and the day of ``moment`` (today if None);
+    what has expired by then isn't sent."""
+    program, moment = program_of(settings), moment or now()
+    days = missed_days(settings, program.name, start_of_day(program.zone, moment))
     summaries = []
     for day in days:
         steps.say(f"[bold]catching up {day:%Y-%m-%d}[/]")
-        summaries.append(_refresh_day(settings, program, day, steps))
-        plan_missed_day(settings, program, now())
+        summaries.append(_refresh_day(settings, program, day, steps, moment))
+        plan_missed_day(settings, program, moment)
     return summaries
 
 

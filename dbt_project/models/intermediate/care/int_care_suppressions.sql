@@ -27,9 +27,9 @@ listed as (
         suppressions.reason
     from suppressions
     inner join purposes
-        on suppressions.purpose = '*' or suppressions.purpose = purposes.purpose
+        on suppressions.purpose is null or suppressions.purpose = purposes.purpose
     inner join channels
-        on suppressions.channel = '*' or suppressions.channel = channels.channel
+        on suppressions.channel is null or suppressions.channel = channels.channel
 ),
 
 -- A customer who is waiting for an answer to a complaint wants to hear nothing else.
