@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from contextvars import copy_context
 from pathlib import Path
 from uuid import UUID
 
+from prefect import runtime
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -33,6 +35,11 @@ DECISIONS = """
     from fct_care_decisions group by all order by rule, outcome, gate
 """
 SENT = ("sent", "failed", "unknown", "suppressed", "expired", "again")
+
+
+def run_name() -> str:
+    """The flow's name and the moment it was started for, UTC."""
+    return f"{runtime.flow_run.flow_name} {runtime.flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
 
 
 class Progress:
@@ -145,9 +152,11 @@ def planned(settings: Settings, days: list[Planned]) -> None:
 
 
 class Counter:
-    """A progress artifact that follows a dispatch, at most once a second."""
+    """A progress artifact that follows a dispatch, at most once a second. It is told by threads
+    that know nothing of the run it belongs to, so that is remembered."""
 
     def __init__(self) -> None:
+        self.context = copy_context()
         self.id: UUID | None = None
         self.shown = 0.0
 
@@ -158,7 +167,9 @@ class Counter:
         share = 100.0 * done / max(total, done, 1)
         text = ", ".join(f"{route} {count:,}" for route, count in sorted(by_route.items()))
         if self.id is None:
-            self.id = create_progress_artifact(share, key="progress", description=text)
+            self.id = self.context.run(
+                create_progress_artifact, share, key="progress", description=text
+            )
         else:
             update_progress_artifact(self.id, share, description=text)
 

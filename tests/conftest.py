@@ -1,6 +1,7 @@
 """One small company, refreshed on five days while somebody reads, shared by many tests."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,12 @@ class Company:
 
     def one(self, sql: str, version: str | None = None) -> Any:
         return self.rows(sql, version)[0][0]
+
+    def copy(self, home: Path) -> Settings:
+        """Settings of a copy of the home directory, for tests that go on from there."""
+        left_out = shutil.ignore_patterns("build", "tmp", "reports", "ledger*", "outbox", "prefect")
+        shutil.copytree(self.settings.home, home, symlinks=True, ignore=left_out)
+        return self.settings.model_copy(update={"home": home})
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from careloop.ledger.database import open_ledger
 from careloop.prefect_stack import Stack
 from careloop.program.load import load_program
 from careloop.settings import PROJECT_ROOT
@@ -48,14 +49,16 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(company: Company) -> Iterator[Server]:
+def server(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = dict(os.environ)
     # The flow reads its settings from the environment; older versions are of use to other tests.
     os.environ["CARELOOP_KEEP_DAYS"] = str(company.settings.keep_days)
-    with Stack(company.settings, load_program("retail_care"), port) as stack:
+    # What is planned here must not be seen by other tests.
+    settings = company.copy(tmp_path_factory.mktemp("flow") / "home")
+    with Stack(settings, load_program("retail_care"), port) as stack:
         stack.start_server()
         stack.deploy()
         yield Server(stack)
@@ -114,9 +117,81 @@ def test_every_flow_has_one_deployment_whose_parameters_match(server: Server) ->
         assert set(deployment["parameters"]) == set(inspect.signature(function.fn).parameters)
         assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     for deployment in server.post("deployments/filter"):
-        assert [s["schedule"]["timezone"] for s in deployment["schedules"]] == ["Asia/Shanghai"]
+        zones = [s["schedule"]["timezone"] for s in deployment["schedules"]]
+        assert zones == ([] if deployment["name"] == "planning" else ["Asia/Shanghai"])
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert "careloop" in deployment["tags"]
+
+
+def test_a_refresh_that_ends_well_starts_planning(server: Server) -> None:
+    """The automation that the deployment's trigger makes listens to the refresh deployment."""
+    deployments = {one["id"]: one["name"] for one in server.post("deployments/filter")}
+    (automation,) = server.post("automations/filter")
+    trigger, (action,) = automation["trigger"], automation["actions"]
+    assert automation["enabled"]
+    assert trigger["posture"] == "Reactive"
+    assert trigger["expect"] == ["prefect.flow-run.Completed"]
+    related = trigger["match_related"]
+    assert related == {"prefect.resource.role": "deployment", "prefect.resource.name": "daily"}
+    assert related["prefect.resource.name"] in deployments.values()
+    assert action["type"] == "run-deployment"
+    assert deployments[action["deployment_id"]] == "planning"
+
+
+def run(server: Server, flow: str, now: str) -> dict[str, Any]:
+    """The run of a flow at a time of 1 November 2026, local."""
+    moment = f"2026-11-01T{now}+08:00"
+    assert server.stack.run_flow(f"flows.{flow}", {"now": moment}) == 0
+    return server.last_run()
+
+
+def table(artifact: dict[str, Any]) -> list[dict[str, Any]]:
+    return json.loads(artifact["data"])
+
+
+def states(server: Server) -> dict[str, int]:
+    with open_ledger(server.stack.settings) as ledger, ledger.read() as con:
+        rows = con.exec_driver_sql("select state, count(*) from messages group by state")
+        return {state: count for state, count in rows}
+
+
+@pytest.fixture(scope="module")
+def care_runs(server: Server, good_run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Planning and dispatch, each twice."""
+    return [
+        run(server, "care", "00:30"),
+        run(server, "care", "00:31"),
+        run(server, "dispatch", "20:30"),
+        run(server, "dispatch", "20:31"),
+    ]
+
+
+def test_planning_shows_what_was_decided(server: Server, care_runs: list[dict]) -> None:
+    first, again, *_ = care_runs
+    planned = sum(states(server).values())
+    assert planned > 100
+    assert first["state"]["message"] == f"{planned} messages and tasks of 1 day, 0 too late"
+    shown = server.artifacts(first["id"])
+    assert table(shown["planned"])[0]["planned"] == planned
+    outbox = [row for row in table(shown["decisions"]) if row["outcome"] in ("send", "task")]
+    assert sum(row["decisions"] for row in outbox) == planned
+    assert again["state"]["message"] == "everything published is planned already"
+    assert set(server.artifacts(again["id"])) <= {"planned"}
+
+
+def test_dispatch_shows_what_was_sent(server: Server, care_runs: list[dict]) -> None:
+    *_, first, again = care_runs
+    sent = states(server)["sent"]
+    assert sent > 100
+    assert first["state"]["message"].startswith(f"{sent} sent")
+    shown = server.artifacts(first["id"])
+    assert sum(row["sent"] for row in table(shown["sent"])) == sent
+    assert shown["progress"]["data"] == 100
+    assert again["state"]["message"] == "nothing was due"
+    outbox = server.stack.settings.home / "outbox"
+    written = [line for file in outbox.glob("*/*.jsonl") for line in file.read_text().splitlines()]
+    tasks = sum(row["sent"] for row in table(shown["sent"]) if row["channel"] == "task")
+    assert len(written) == len(set(written)) == sent - tasks
 
 
 def test_a_run_left_open_by_a_crash_is_freed(server: Server, good_run: dict) -> None:

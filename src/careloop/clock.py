@@ -1,5 +1,6 @@
 """The one clock. Everything else receives ``as_of``; only this module reads the time of day."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -30,3 +31,11 @@ def parse_as_of(text: str | None, zone: str) -> datetime:
         ) from error
     info = ZoneInfo(zone)
     return moment.astimezone(info) if moment.tzinfo else moment.replace(tzinfo=info)
+
+
+def clock_at(text: str | None) -> Callable[[], datetime]:
+    """A clock that stands at ``text`` (UTC unless it has a zone); the time of day if None."""
+    if text is None:
+        return now
+    moment = parse_as_of(text, "UTC").astimezone(UTC)
+    return lambda: moment

@@ -112,10 +112,11 @@ class Stack:
         self._start("worker", ["worker", "start", "--pool", POOL, "--name", POOL], log)
 
     def run_flow(self, module: str, parameters: dict[str, Any]) -> int:
-        """Run a flow in a process of its own; returns its exit code."""
+        """Run the flow that is named like its module, such as ``flows.care``, in a process of its
+        own; returns its exit code."""
         code = (
             "import json, sys; from careloop.quiet_exit import QuietExit; ending = QuietExit(); "
-            f"from {module} import refresh as flow; "
+            f"from {module} import {module.rpartition('.')[2]} as flow; "
             "state = flow(**json.loads(sys.argv[1]), return_state=True); "
             "ending.code = 0 if state.is_completed() else 1"
         )

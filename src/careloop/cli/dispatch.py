@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -69,7 +68,7 @@ def plan(
     Example: careloop plan
     """
     settings = load_settings(home=home, program=program, ledger_url=ledger_url)
-    pack, moment = program_of(settings), _clock(now)()
+    pack, moment = program_of(settings), clock.clock_at(now)()
     if version is None:
         done = plan_published(settings, pack, moment)
     else:
@@ -90,14 +89,6 @@ def plan(
     if not done:
         console().print("everything published is planned already")
     console().print("careloop dispatch sends what is due", style="dim")
-
-
-def _clock(now: str | None) -> Callable[[], datetime]:
-    """The time of day, or the one given."""
-    if now is None:
-        return clock.now
-    moment = clock.parse_as_of(now, "UTC").astimezone(UTC)
-    return lambda: moment
 
 
 @dispatch_app.callback()
@@ -135,7 +126,7 @@ def dispatch(
         summary = send_due(
             settings,
             program_of(settings),
-            _clock(now),
+            clock.clock_at(now),
             routes=_routes(channel),
             most=limit,
             watch=watch,
@@ -276,7 +267,7 @@ def status(
     """
     settings = load_settings(home=home, ledger_url=ledger_url)
     with open_ledger(settings) as ledger, ledger.read() as con:
-        found = show.standing(con, utc(_clock(now)()))
+        found = show.standing(con, utc(clock.clock_at(now)()))
         orders = controls.orders(con)
     if as_json:
         print_json({"channels": [asdict(one) for one in found], "orders": orders})
