@@ -1,4 +1,4 @@
-"""What a person sees after a refresh: segments, decisions, where the results are, what to try next."""
+"""What a person sees after a refresh: segments, decisions, where the results are, what next."""
 
 from pathlib import Path
 
