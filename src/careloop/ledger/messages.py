@@ -18,12 +18,14 @@ from sqlalchemy import (
     insert,
     literal,
     not_,
+    null,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from careloop.ledger.prepared import Prepared
 from careloop.ledger.tables import controls, events, exposures, messages, suppressions
 
 M = messages.c
@@ -125,12 +127,15 @@ def insert_exposures(con: Connection, rows: Sequence[dict[str, Any]]) -> int:
     return con.execute(new).scalar_one()
 
 
+_EVENT = ("message_id", "at_utc", "state", "reason", "attempt")
+_RECORD = Prepared(insert(events).inline(), _EVENT)
+
+
 def record(con: Connection, rows: Iterable[tuple[str, datetime, str, str | None, int]]) -> None:
     """Write events: message_id, time, state, reason, attempt."""
-    names = ("message_id", "at_utc", "state", "reason", "attempt")
-    found = [dict(zip(names, row, strict=True)) for row in rows]
+    found = [dict(zip(_EVENT, row, strict=True)) for row in rows]
     if found:
-        con.execute(insert(events), found)
+        _RECORD.run(con, *found)
 
 
 def expire(con: Connection, now: datetime, most: int = CHUNK) -> list[str]:
@@ -222,7 +227,7 @@ _S = suppressions.c
 _HELD_BACK = (
     select(_S.seq)
     .where(
-        _S.key.in_([bindparam("customer"), bindparam("address")]),
+        or_(_S.key == bindparam("customer"), _S.key == bindparam("address")),
         _S.lifted_at.is_(None),
         or_(_S.channel.is_(None), _S.channel == bindparam("on_channel")),
         or_(_S.purpose.is_(None), _S.purpose == bindparam("for_purpose")),
@@ -239,7 +244,7 @@ _HALTED = (
     )
     .exists()
 )
-_MARK_SENDING = (
+_MARK_SENDING = Prepared(
     update(messages)
     .where(
         M.seq == bindparam("this"),
@@ -270,8 +275,8 @@ def mark_sending(
     message is still planned and held by ``worker``, neither customer nor ``address`` (a hash) is
     suppressed, and dispatch is neither paused nor stopped (since ``stops`` orders to stop)."""
     attempt = message.attempts + 1
-    done = con.execute(
-        _MARK_SENDING,
+    done = _MARK_SENDING.run(
+        con,
         {
             "this": message.seq,
             "me": worker,
@@ -285,22 +290,13 @@ def mark_sending(
             "stops": stops,
         },
     )
-    if done.rowcount != 1:
+    if done != 1:
         return False
-    con.execute(
-        insert(events),
-        {
-            "message_id": message.message_id,
-            "at_utc": now,
-            "state": "sending",
-            "reason": None,
-            "attempt": attempt,
-        },
-    )
+    record(con, [(message.message_id, now, "sending", None, attempt)])
     return True
 
 
-_MARK = (
+_MARK = Prepared(
     update(messages)
     .where(
         M.seq == bindparam("this"),
@@ -319,8 +315,8 @@ _MARK = (
             bindparam("again_at", type_=M.next_attempt_at.type), M.next_attempt_at
         ),
         failures=M.failures + bindparam("more"),
-        worker=None,
-        lease_until=None,
+        worker=null(),
+        lease_until=null(),
     )
 )
 
@@ -329,8 +325,8 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
     """Record what became of a message this worker had in state ``was``; False when somebody else
     has decided about it since."""
     message = outcome.message
-    done = con.execute(
-        _MARK,
+    done = _MARK.run(
+        con,
         {
             "this": message.seq,
             "was": was,
@@ -344,7 +340,7 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
             "more": int(outcome.counts),
         },
     )
-    if done.rowcount != 1:
+    if done != 1:
         return False
     key, at, attempt = message.message_id, outcome.at, outcome.attempt
     rows = [(key, at, outcome.state, outcome.reason, attempt)]
