@@ -55,6 +55,7 @@ class Message:
     owner_role: str | None
     owner_id: str | None
     offer: str | None
+    offer_until: date | None
     segment: str | None
     pack: str
     pack_hash: str
