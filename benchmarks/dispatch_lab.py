@@ -50,8 +50,8 @@ select
     row_number() over (order by 10 * (i % 3) desc, i) as order_no,
     case when i % 10 = 3 then 'holdout' else 'treated' end as arm,
     case when i % 10 = 3 then 'program' end as holdout_scope,
-    0.1::double as holdout_share, true as reached_holdout, false as is_cap_exempt,
-    null::varchar as cap_group,
+    0.1::double as holdout_share, true as reached_holdout,
+    false as is_cap_exempt, null::varchar as cap_group,
     '{{}}' as about, '{{}}' as gates, 'core' as segment, 'active' as stage, 'low' as churn_level,
     timestamp '{as_of}' as as_of, date '2026-11-01' as as_of_on, 'f00f00f00f00' as pack_hash
 from range({count}) as t(i)
