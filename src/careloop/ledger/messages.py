@@ -100,16 +100,31 @@ def state_is(state: str) -> Any:
 
 def insert_new(con: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet."""
-    kind = sqlite.insert if con.dialect.name == "sqlite" else postgresql.insert
     if rows:
-        con.execute(kind(table).on_conflict_do_nothing(), rows)
+        con.execute(_unless_there(table, con.dialect.name), rows)
+
+
+def _unless_there(table: Any, dialect: str) -> Any:
+    kind = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return kind(table).on_conflict_do_nothing()
+
+
+def _planned(table: Any) -> Prepared:
+    """Inserts rows that name every column but those a plan knows nothing of."""
+    names = [column.name for column in table.c if column.name not in _NOT_PLANNED]
+    return Prepared(lambda dialect: _unless_there(table, dialect).inline(), names)
+
+
+_NOT_PLANNED = ("seq", "worker", "lease_until", "provider_id")
+_INSERT_MESSAGES, _INSERT_EXPOSURES = _planned(messages), _planned(exposures)
 
 
 def insert_plan(con: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Insert planned (or already expired) messages and their first events; decisions that are in
     the ledger stay as they are. Returns how many are new, by state. Callers hold PLANNING."""
     last = con.execute(select(func.coalesce(func.max(M.seq), 0))).scalar_one()
-    insert_new(con, messages, rows)
+    if rows:
+        _INSERT_MESSAGES.run(con, *rows)
     new = select(M.message_id, M.state_at, M.state, M.detail, M.attempts).where(M.seq > last)
     con.execute(
         insert(events).from_select(
@@ -123,7 +138,8 @@ def insert_plan(con: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, in
 def insert_exposures(con: Connection, rows: Sequence[dict[str, Any]]) -> int:
     """Insert the exposures that are not there yet; returns how many. Callers hold PLANNING."""
     last = con.execute(select(func.coalesce(func.max(exposures.c.seq), 0))).scalar_one()
-    insert_new(con, exposures, rows)
+    if rows:
+        _INSERT_EXPOSURES.run(con, *rows)
     new = select(func.count()).where(exposures.c.seq > last)
     return con.execute(new).scalar_one()
 
