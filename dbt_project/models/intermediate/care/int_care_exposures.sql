@@ -150,7 +150,7 @@ months as (
 
 month_ends as (
     select
-        month,
+        months.month,
         {{ day_start_utc("months.month + interval 1 month") }} as ends_at
     from months
 ),
