@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import duckdb
 from sqlalchemy import create_engine, text
@@ -21,6 +21,7 @@ from careloop.dispatch import Summary, dispatch
 from careloop.ledger.database import open_ledger
 from careloop.ledger.messages import Message
 from careloop.plan import Planned, plan
+from careloop.program.base import Purpose
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.settings import Settings, load_settings
@@ -50,7 +51,8 @@ select
     row_number() over (order by 10 * (i % 3) desc, i) as order_no,
     case when i % 10 = 3 then 'holdout' else 'treated' end as arm,
     case when i % 10 = 3 then 'program' end as holdout_scope,
-    true as reached_holdout, false as is_cap_exempt, null::varchar as cap_group,
+    0.1::double as holdout_share, true as reached_holdout,
+    false as is_cap_exempt, null::varchar as cap_group,
     '{{}}' as about, '{{}}' as gates, 'core' as segment, 'active' as stage, 'low' as churn_level,
     timestamp '{as_of}' as as_of, date '2026-11-01' as as_of_on, 'f00f00f00f00' as pack_hash
 from range({count}) as t(i)
@@ -110,7 +112,10 @@ class Lab:
 
 @cache
 def _program() -> Program:
-    return load_program(PROGRAM)
+    """The pack without quiet hours: the lab's clock goes by UTC."""
+    program = load_program(PROGRAM)
+    quiet = program.quiet_hours.model_copy(update={"exempt_purposes": list(get_args(Purpose))})
+    return program.model_copy(update={"quiet_hours": quiet})
 
 
 def render(messages: Sequence[Message]) -> dict[str, Rendered]:

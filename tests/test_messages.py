@@ -31,7 +31,15 @@ from careloop.messages import (
 from careloop.messages.batch import _people_sql, address_on
 from careloop.messages.files import locate, normal_locale
 from careloop.messages.links import SECRET, gaps, survey_url
-from careloop.messages.polite import called, clean_name, greeting, money, offer_value, valid_until
+from careloop.messages.polite import (
+    called,
+    clean_name,
+    greeting,
+    moment,
+    money,
+    offer_value,
+    valid_until,
+)
 from careloop.messages.rendering import RenderError
 from careloop.messages.values import Person, example_values, is_task, values
 from careloop.messages.variables import trigger_of, variables_markdown
@@ -489,6 +497,12 @@ def test_money_in_words() -> None:
     assert money("128.5", "CNY", "zh-CN") == "128.50 元"
     assert money(1200, "USD", "zh-CN") == "USD 1,200"
     assert money(None, "CNY", "en") is None
+
+
+def test_a_deadline_at_midnight_is_the_end_of_the_day() -> None:
+    assert moment(datetime(2026, 11, 2, 16), "Asia/Shanghai", "zh-CN") == "2026年11月2日 24:00"
+    assert moment("2026-11-02 10:30:00", "Asia/Shanghai", "en") == "2 November 2026, 18:30"
+    assert moment(None, "Asia/Shanghai", "en") is None
 
 
 def filled(person: Person, **changes) -> tuple:

@@ -214,24 +214,11 @@
     {{- return((amount + per_day - 1) // per_day) -}}
 {%- endmacro %}
 
-{#- Measures of the profile that conditions of rules look at and that are not listed. -#}
-{% macro care_measures(besides) -%}
-    {%- set words_of_sql = [
-        "all", "and", "any", "chr", "coalesce", "false", "in", "is", "not", "null", "or", "true",
-    ] -%}
-    {%- set query -%}
-        select coalesce(trigger_condition_sql, '') || ' ' || coalesce(audience_condition_sql, '')
-        from program.rules
-    {%- endset -%}
-    {%- set measures = [] -%}
-    {%- for row in listed(query) -%}
-        {%- for word in modules.re.findall("[a-z][a-z0-9_]*", modules.re.sub("'[^']*'", "", row[0])) -%}
-            {%- if word not in words_of_sql and word not in besides and word not in measures -%}
-                {%- do measures.append(word) -%}
-            {%- endif -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{- return(measures | sort) -}}
+{#- Whether a customer's measures fulfil a condition of the pack. -#}
+{% macro care_measured(condition_sql) -%}
+    customers.customer_id in (
+        select customer_id from {{ ref("int_customer_profile") }} where {{ condition_sql }}
+    )
 {%- endmacro %}
 
 {#-
@@ -256,7 +243,7 @@
         {%- if sign -%}{%- set test = test ~ " and value = " ~ text_literal(value) -%}{%- endif -%}
         {%- do tests.append("customers.customer_id in (select customer_id from tags where " ~ test ~ ")") -%}
     {%- endfor -%}
-    {%- if rule["audience_condition_sql"] -%}{%- do tests.append(rule["audience_condition_sql"]) -%}{%- endif -%}
+    {%- if rule["audience_condition_sql"] -%}{%- do tests.append(care_measured(rule["audience_condition_sql"])) -%}{%- endif -%}
     {{- return(tests | join(" and ") or "true") -}}
 {%- endmacro %}
 
@@ -434,7 +421,7 @@
         {%- do joins.append("rule_days.came_up_on = " ~ turn) -%}
         {%- set occasion = "'turn:' || cast(rule_days.came_up_on as varchar)" -%}
     {%- else -%}
-        {%- do tests.append(rule["trigger_condition_sql"]) -%}
+        {%- do tests.append(care_measured(rule["trigger_condition_sql"])) -%}
         {%- if rule["again_after_amount"] is none -%}
             {%- set occasion = "'once'" -%}
         {%- else -%}

@@ -155,7 +155,7 @@
 {%- endmacro %}
 
 {% macro duckdb__iso_time(timestamp_utc) -%}
-    strftime({{ timestamp_utc }}, '%Y-%m-%dT%H:%M:%SZ')
+    replace(cast(date_trunc('second', {{ timestamp_utc }}) as varchar), ' ', 'T') || 'Z'
 {%- endmacro %}
 
 {#- The text at `path.<value of a column>` of the settings, for the purposes there are. -#}
@@ -227,59 +227,73 @@
     end
 {%- endmacro %}
 
-{#- Every gate with its inputs as JSON, in order. For fct_care_decisions only. -#}
+{#-
+    Every gate with its inputs as JSON, in order. For fct_care_decisions only. One concat of all
+    pieces: a chain of `||` copies what it has so far at each of them, twice the time of the model.
+-#}
 {% macro gates_json() -%}
-    '{"reachable": {"ok": ' || {{ json_flag("concluded.reachable_channels <> 0") }}
-    || ', "asked": ' || asked.as_json
-    || ', "reached": ' || reached.as_json
-    || '}, "fresh": {"ok": ' || {{ json_flag("concluded.is_fresh") }}
-    || ', "age_days": ' || freshness.ages_json
-    || '}, "consent": {"ok": ' || {{ json_flag("concluded.consented_channels <> 0") }}
-    || ', "policy": "' || concluded.policy
-    || '", "allowed": ' || consented.as_json
-    || ', "refused": ' || refused.as_json
-    || ', "changed_on": '
-    || {{ json_text(local_date("concluded.consent_changed_at")) }}
-    || '}, "suppression": {"ok": ' || {{ json_flag("concluded.open_channels <> 0") }}
-    || ', "suppressed": ' || suppressed.as_json
-    || ', "reasons": ' || {{ json_text("concluded.suppression_reasons") }}
-    || ', "left": ' || left_over.as_json
-    || '}, "reentry": {"ok": ' || {{ json_flag("concluded.decided_as_of is null") }}
-    || ', "decided_on": ' || {{ json_text(local_date("concluded.decided_as_of")) }}
-    || '}, "cooldown": {"ok": '
-    || {{ json_flag(
-        "not concluded.waits_for_another and coalesce(concluded.cool_on <= "
-        ~ as_of_date() ~ ", true)"
-    ) }}
-    || ', "cooldown": ' || {{ json_text("concluded.cooldown") }}
-    || ', "last_contact_on": ' || {{ json_text("concluded.last_contact_on") }}
-    || ', "waits_for_another": ' || {{ json_flag("concluded.waits_for_another") }}
-    || '}, "holdout": ' || case
-        when concluded.reached_holdout and concluded.has_holdout
-            then '{"ok": ' || {{ json_flag("concluded.holdout_scope is null") }}
-                || ', "program_draw": ' || {{ short_number("concluded.program_draw") }}
-                || ', "program_share": {{ setting_text("holdout.share") }}'
-                || ', "rule_draw": ' || coalesce({{ short_number("concluded.rule_draw") }}, 'null')
-                || ', "rule_share": ' || {{ short_number("concluded.rule_share") }} || '}'
-        when concluded.reached_holdout then '{"ok": true}'
-        else 'null'
-    end
-    || ', "quiet_hours": ' || case
-        when concluded.timing is null then 'null'
-        else '{"ok": ' || {{ json_flag("concluded.timing = 'today'") }}
-            || ', "channel": ' || {{ json_text("concluded.channel") }}
-            || ', "waits_for": ' || {{ json_text("concluded.waits_for") }}
-            || ', "first_at": ' || {{ json_text(iso_time("concluded.slot_at")) }}
-            || ', "not_before": ' || {{ json_text(iso_time("concluded.not_before")) }}
-            || ', "expires_at": ' || {{ json_text(iso_time("concluded.expires_at")) }} || '}'
-    end
-    || ', "caps": ' || case
-        when concluded.is_accepted is null then 'null'
-        else '{"ok": ' || {{ json_flag("concluded.is_accepted") }}
-            || ', "exempt": ' || {{ json_flag("concluded.is_cap_exempt") }}
-            || ', "caps": ' || concluded.caps_json || '}'
-    end
-    || '}'
+    concat(
+        '{"reachable": {"ok": ', {{ json_flag("concluded.reachable_channels <> 0") }},
+        ', "asked": ', asked.as_json,
+        ', "reached": ', reached.as_json,
+        '}, "fresh": {"ok": ', {{ json_flag("concluded.is_fresh") }},
+        ', "age_days": ', freshness.ages_json,
+        '}, "consent": {"ok": ', {{ json_flag("concluded.consented_channels <> 0") }},
+        ', "policy": "', concluded.policy,
+        '", "allowed": ', consented.as_json,
+        ', "refused": ', refused.as_json,
+        ', "changed_on": ', {{ json_word(local_date("concluded.consent_changed_at")) }},
+        '}, "suppression": {"ok": ', {{ json_flag("concluded.open_channels <> 0") }},
+        ', "suppressed": ', suppressed.as_json,
+        ', "reasons": ', {{ json_text("concluded.suppression_reasons") }},
+        ', "left": ', left_over.as_json,
+        '}, "reentry": {"ok": ', {{ json_flag("concluded.decided_as_of is null") }},
+        ', "decided_on": ', {{ json_word(local_date("concluded.decided_as_of")) }},
+        '}, "cooldown": {"ok": ', {{ json_flag(
+            "not concluded.waits_for_another and coalesce(concluded.cool_on <= "
+            ~ as_of_date() ~ ", true)"
+        ) }},
+        ', "cooldown": ', {{ json_word("concluded.cooldown") }},
+        ', "last_contact_on": ', {{ json_word("concluded.last_contact_on") }},
+        ', "waits_for_another": ', {{ json_flag("concluded.waits_for_another") }},
+        '}, "holdout": ', case
+            when concluded.reached_holdout and concluded.has_holdout
+                then concat(
+                    '{"ok": ', {{ json_flag("concluded.holdout_scope is null") }},
+                    ', "program_draw": ', {{ short_number("concluded.program_draw") }},
+                    ', "program_share": {{ setting_text("holdout.share") }}, "rule_draw": ',
+                    coalesce({{ short_number("concluded.rule_draw") }}, 'null'),
+                    ', "rule_share": ', {{ short_number("concluded.rule_share") }}, '}'
+                )
+            when concluded.reached_holdout then '{"ok": true}'
+            else 'null'
+        end,
+        ', "quiet_hours": ', case
+            when concluded.timing is null then 'null'
+            else concat(
+                '{"ok": ', {{ json_flag("concluded.timing = 'today'") }},
+                ', "channel": ', {{ json_word("concluded.channel") }},
+                ', "waits_for": ', {{ json_word("concluded.waits_for") }},
+                ', "first_at": ', {{ json_word(iso_time("concluded.slot_at")) }},
+                ', "not_before": ', {{ json_word(iso_time("concluded.not_before")) }},
+                ', "expires_at": ', {{ json_word(iso_time("concluded.expires_at")) }}, '}'
+            )
+        end,
+        ', "caps": ', case
+            when concluded.is_accepted is null then 'null'
+            else concat(
+                '{"ok": ', {{ json_flag("concluded.is_accepted") }},
+                ', "exempt": ', {{ json_flag("concluded.is_cap_exempt") }},
+                ', "caps": ', concluded.caps_json, '}'
+            )
+        end,
+        '}'
+    )
+{%- endmacro %}
+
+{#- A word, date or time as JSON; null stays null. -#}
+{% macro json_word(value) -%}
+    coalesce('"' || cast({{ value }} as varchar) || '"', 'null')
 {%- endmacro %}
 
 {#- A share as text, to six places. -#}

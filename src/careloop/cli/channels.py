@@ -10,7 +10,9 @@ from careloop.channels.registry import ALERTS, NAMES, example, open_channels, se
 from careloop.cli.options import Home
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.errors import CareloopError, SettingsError
+from careloop.messages.links import gaps
 from careloop.program.channels import ADDRESS
+from careloop.refresh import program_of
 from careloop.settings import Settings, load_settings
 
 channels_app = typer.Typer(no_args_is_help=True, help="The ways to reach people.")
@@ -55,6 +57,8 @@ def check_channels(
     settings = load_settings(home=home)
     rows = [_checked(settings, name) for name in names or list(settings.channels)]
     print_table(["channel", "works", "because"], rows, as_json=as_json)
+    for gap in gaps(settings, program_of(settings)):
+        typer.echo(f"note: {gap}", err=True)
     if not all(row[1] for row in rows):
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ import typer
 
 from careloop.cli.options import AsOf, Home, ProgramName
 from careloop.cli.output import console
-from careloop.cli.summary import print_next, print_segments
+from careloop.cli.summary import print_decisions, print_next, print_segments
 from careloop.errors import CareloopError
 from careloop.prefect_stack import Stack, deploy_all
 from careloop.refresh import program_of
@@ -48,12 +48,16 @@ def up(
                     "correct it and run again; the published marts are untouched",
                 )
             print_segments(settings)
+            print_decisions(settings)
             print_next(settings)
             return
         stack.deploy()
         stack.start_worker()
         out.print(f"Prefect UI  [bold]http://127.0.0.1:{port}[/]", soft_wrap=True)
-        out.print("run it now  prefect deployment run refresh/daily, or Run in the UI")
+        out.print("run it now  prefect deployment run refresh/daily, or Run in the UI;")
+        out.print(
+            "            care/planning follows by itself, dispatch/sending every five minutes"
+        )
         out.print(f"            (PREFECT_API_URL={stack.api_url})", soft_wrap=True)
         out.print("stop it     Ctrl-C")
         stack.watch()

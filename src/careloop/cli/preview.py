@@ -171,7 +171,9 @@ def _message(
         f"where c.customer_id = {literal(customer)}",
     )
     if not rows:
-        raise SettingsError(f"there is no customer {customer}", "careloop customer ID finds ids")
+        raise SettingsError(
+            f"there is no customer {customer}", "`careloop customer ID` names ids that are alike"
+        )
     profile = dict(zip(columns, rows[0], strict=True))
     run_id = profile.pop("run_id")
     decided = _decision(settings, rule, customer)

@@ -9,7 +9,7 @@ import typer
 from careloop.care import plan_missed_day, take_in_receipts
 from careloop.cli.options import AsOf, Home, ProgramName, Sources
 from careloop.cli.output import JsonFlag, console, print_json, print_table
-from careloop.cli.summary import print_next, print_segments
+from careloop.cli.summary import print_decisions, print_next, print_segments
 from careloop.clock import now, parse_as_of, start_of_day
 from careloop.errors import SettingsError
 from careloop.home import hold
@@ -155,7 +155,9 @@ def run(
 def _print_summary(settings: Settings, summary: dict[str, Any]) -> None:
     loaded = summary["loaded"]
     out = console()
-    print_segments(settings, summary["published"].rpartition("marts-")[2].removesuffix(".duckdb"))
+    version = summary["published"].rpartition("marts-")[2].removesuffix(".duckdb")
+    print_segments(settings, version)
+    print_decisions(settings, version)
     out.print(
         f"loaded {loaded['rows']:,} rows in {loaded['batches']} batches "
         f"({loaded['already_loaded']} known already), {loaded['rejected']:,} rejected, "

@@ -1,4 +1,4 @@
-"""What a person sees after a refresh: segments, where the results are, what to try next."""
+"""What a person sees after a refresh: segments, decisions, where the results are, what next."""
 
 from pathlib import Path
 
@@ -11,6 +11,25 @@ SEGMENTS = """
            round(100 * expected_share, 1) as "expected %"
     from rpt_segment_shares order by position
 """
+
+DECISIONS = """
+    select
+        rule,
+        count(*) filter (where outcome = 'send') as messages,
+        count(*) filter (where outcome = 'task') as tasks,
+        count(*) filter (where outcome = 'withheld') as "left alone",
+        count(*) filter (where outcome in ('deferred', 'expired')) as "not today",
+        count(*) filter (where outcome = 'blocked') as blocked,
+        coalesce(mode(gate order by gate) filter (where outcome = 'blocked'), '') as "mostly by"
+    from fct_care_decisions group by rule order by messages + tasks desc, rule
+"""
+
+
+def print_decisions(settings: Settings, version: str | None = None) -> None:
+    """What the rules decided for the day."""
+    columns, rows = query(settings, DECISIONS, version)
+    if rows:
+        print_table(columns, rows, title="Care decided for the day, by rule")
 
 
 def print_segments(settings: Settings, version: str | None = None) -> None:
@@ -34,9 +53,12 @@ def print_next(settings: Settings) -> None:
         ("careloop marts", "the tables and what they hold"),
         ('careloop sql "from dim_customers limit 5"', "any query"),
         ("careloop customer ID", "everything about one customer"),
+        ("careloop explain ID", "why they are, or are not, contacted today"),
+        ("careloop plan", "put today's decisions into the ledger"),
+        ("careloop dispatch", "send what is due: into files until a channel is set up"),
         ("careloop quarantine", "the rows that were rejected, and why"),
         ("careloop program show retail_care", "the program behind the segments"),
-        ("careloop up", "the Prefect UI, with tonight's run scheduled"),
+        ("careloop up", "the Prefect UI, with the flows on schedule"),
     ):
         out.print(f"  {command:<44}{about}", markup=False, soft_wrap=True)
     out.print("  (the command is .venv/bin/careloop unless the environment is activated)")

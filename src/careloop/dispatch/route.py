@@ -19,6 +19,7 @@ from careloop.channels.base import (
 from careloop.dispatch.consent import refusals
 from careloop.dispatch.desk import Desk
 from careloop.dispatch.limits import Limits, Pace, backoff_seconds
+from careloop.dispatch.quiet import QuietHours
 from careloop.dispatch.worker import is_gone, name_worker
 from careloop.ledger import controls
 from careloop.ledger import messages as ledger
@@ -44,6 +45,7 @@ class Route:
         self.desk, self.name, self.channel, self.limits = desk, name, channel, limits
         self.worker = name_worker()
         self.pace = Pace(limits.rate)
+        self.quiet = QuietHours(desk.program)
         self._open: ExitStack | None = None
         self._pending: Outcome | None = None
         self._trouble = 0
@@ -110,7 +112,7 @@ class Route:
 
     def _carry_out(self, batch: Sequence[Message]) -> None:
         started = time.monotonic()
-        prepared = self._prepare(batch)
+        prepared = self._prepare(self._without_quiet(batch))
         for message in batch:
             if self._must_end() or time.monotonic() - started > STALE_SECONDS:
                 break
@@ -120,6 +122,16 @@ class Route:
         self._flush()
         with self.desk.ledger.write(self._con) as con:
             ledger.release(con, [self.worker])
+
+    def _without_quiet(self, batch: Sequence[Message]) -> list[Message]:
+        """The messages that may go at this time of day; the others wait for theirs."""
+        now = self.desk.now()
+        ends = [(message, self.quiet.over(message, now)) for message in batch]
+        later = [(message, end) for message, end in ends if end is not None]
+        if later:
+            with self.desk.ledger.write(self._con) as con:
+                ledger.postpone(con, later, self.worker)
+        return [message for message, end in ends if end is None]
 
     def _prepare(self, batch: Sequence[Message]) -> dict[str, Rendered]:
         """The messages that may go, written out; the others are settled."""
@@ -155,7 +167,7 @@ class Route:
 
     def _hand_over(self, message: Message, rendered: Rendered) -> bool:
         """Begin one message, ask the channel, keep what it said. False: go no further now."""
-        if not self._in_time(message):
+        if not self._in_time(message) or not self._without_quiet([message]):
             return True
         if not self._channel_is_open() or not self._await_turn() or not self.desk.may_begin():
             return False

@@ -151,7 +151,12 @@ def _engine(url: URL) -> Engine:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode = wal", "synchronous = full", "cache_size = -32000"):
+    for pragma in (
+        "journal_mode = wal",
+        "synchronous = full",
+        "cache_size = -32000",
+        "wal_autocheckpoint = 8000",
+    ):
         connection.execute(f"pragma {pragma}")
 
 

@@ -18,12 +18,14 @@ from sqlalchemy import (
     insert,
     literal,
     not_,
+    null,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from careloop.ledger.prepared import Prepared
 from careloop.ledger.tables import controls, events, exposures, messages, suppressions
 
 M = messages.c
@@ -53,6 +55,7 @@ class Message:
     owner_role: str | None
     owner_id: str | None
     offer: str | None
+    offer_until: date | None
     segment: str | None
     pack: str
     pack_hash: str
@@ -97,16 +100,31 @@ def state_is(state: str) -> Any:
 
 def insert_new(con: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
     """Insert the rows whose keys are not there yet."""
-    kind = sqlite.insert if con.dialect.name == "sqlite" else postgresql.insert
     if rows:
-        con.execute(kind(table).on_conflict_do_nothing(), rows)
+        con.execute(_unless_there(table, con.dialect.name), rows)
+
+
+def _unless_there(table: Any, dialect: str) -> Any:
+    kind = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return kind(table).on_conflict_do_nothing()
+
+
+def _planned(table: Any) -> Prepared:
+    """Inserts rows that name every column but those a plan knows nothing of."""
+    names = [column.name for column in table.c if column.name not in _NOT_PLANNED]
+    return Prepared(lambda dialect: _unless_there(table, dialect).inline(), names)
+
+
+_NOT_PLANNED = ("seq", "worker", "lease_until", "provider_id")
+_INSERT_MESSAGES, _INSERT_EXPOSURES = _planned(messages), _planned(exposures)
 
 
 def insert_plan(con: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Insert planned (or already expired) messages and their first events; decisions that are in
     the ledger stay as they are. Returns how many are new, by state. Callers hold PLANNING."""
     last = con.execute(select(func.coalesce(func.max(M.seq), 0))).scalar_one()
-    insert_new(con, messages, rows)
+    if rows:
+        _INSERT_MESSAGES.run(con, *rows)
     new = select(M.message_id, M.state_at, M.state, M.detail, M.attempts).where(M.seq > last)
     con.execute(
         insert(events).from_select(
@@ -120,17 +138,21 @@ def insert_plan(con: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, in
 def insert_exposures(con: Connection, rows: Sequence[dict[str, Any]]) -> int:
     """Insert the exposures that are not there yet; returns how many. Callers hold PLANNING."""
     last = con.execute(select(func.coalesce(func.max(exposures.c.seq), 0))).scalar_one()
-    insert_new(con, exposures, rows)
+    if rows:
+        _INSERT_EXPOSURES.run(con, *rows)
     new = select(func.count()).where(exposures.c.seq > last)
     return con.execute(new).scalar_one()
 
 
+_EVENT = ("message_id", "at_utc", "state", "reason", "attempt")
+_RECORD = Prepared(insert(events).inline(), _EVENT)
+
+
 def record(con: Connection, rows: Iterable[tuple[str, datetime, str, str | None, int]]) -> None:
     """Write events: message_id, time, state, reason, attempt."""
-    names = ("message_id", "at_utc", "state", "reason", "attempt")
-    found = [dict(zip(names, row, strict=True)) for row in rows]
+    found = [dict(zip(_EVENT, row, strict=True)) for row in rows]
     if found:
-        con.execute(insert(events), found)
+        _RECORD.run(con, *found)
 
 
 def expire(con: Connection, now: datetime, most: int = CHUNK) -> list[str]:
@@ -222,7 +244,7 @@ _S = suppressions.c
 _HELD_BACK = (
     select(_S.seq)
     .where(
-        _S.key.in_([bindparam("customer"), bindparam("address")]),
+        or_(_S.key == bindparam("customer"), _S.key == bindparam("address")),
         _S.lifted_at.is_(None),
         or_(_S.channel.is_(None), _S.channel == bindparam("on_channel")),
         or_(_S.purpose.is_(None), _S.purpose == bindparam("for_purpose")),
@@ -239,7 +261,7 @@ _HALTED = (
     )
     .exists()
 )
-_MARK_SENDING = (
+_MARK_SENDING = Prepared(
     update(messages)
     .where(
         M.seq == bindparam("this"),
@@ -270,8 +292,8 @@ def mark_sending(
     message is still planned and held by ``worker``, neither customer nor ``address`` (a hash) is
     suppressed, and dispatch is neither paused nor stopped (since ``stops`` orders to stop)."""
     attempt = message.attempts + 1
-    done = con.execute(
-        _MARK_SENDING,
+    done = _MARK_SENDING.run(
+        con,
         {
             "this": message.seq,
             "me": worker,
@@ -285,22 +307,13 @@ def mark_sending(
             "stops": stops,
         },
     )
-    if done.rowcount != 1:
+    if done != 1:
         return False
-    con.execute(
-        insert(events),
-        {
-            "message_id": message.message_id,
-            "at_utc": now,
-            "state": "sending",
-            "reason": None,
-            "attempt": attempt,
-        },
-    )
+    record(con, [(message.message_id, now, "sending", None, attempt)])
     return True
 
 
-_MARK = (
+_MARK = Prepared(
     update(messages)
     .where(
         M.seq == bindparam("this"),
@@ -319,8 +332,8 @@ _MARK = (
             bindparam("again_at", type_=M.next_attempt_at.type), M.next_attempt_at
         ),
         failures=M.failures + bindparam("more"),
-        worker=None,
-        lease_until=None,
+        worker=null(),
+        lease_until=null(),
     )
 )
 
@@ -329,8 +342,8 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
     """Record what became of a message this worker had in state ``was``; False when somebody else
     has decided about it since."""
     message = outcome.message
-    done = con.execute(
-        _MARK,
+    done = _MARK.run(
+        con,
         {
             "this": message.seq,
             "was": was,
@@ -344,7 +357,7 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
             "more": int(outcome.counts),
         },
     )
-    if done.rowcount != 1:
+    if done != 1:
         return False
     key, at, attempt = message.message_id, outcome.at, outcome.attempt
     rows = [(key, at, outcome.state, outcome.reason, attempt)]
@@ -355,6 +368,16 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
 def take_over(con: Connection, message: Message, worker: str) -> None:
     """Hold an abandoned message, so that ``mark`` applies."""
     con.execute(update(messages).where(M.seq == message.seq).values(worker=worker))
+
+
+def postpone(con: Connection, later: Sequence[tuple[Message, datetime]], worker: str) -> None:
+    """Give back messages that this worker has claimed, each to be tried at its time."""
+    for message, until in later:
+        con.execute(
+            update(messages)
+            .where(M.seq == message.seq, M.state == "planned", M.worker == worker)
+            .values(next_attempt_at=until, worker=None, lease_until=None)
+        )
 
 
 def waiting(con: Connection, now: datetime, routes: Sequence[str]) -> dict[str, int]:

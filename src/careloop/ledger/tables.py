@@ -64,6 +64,7 @@ messages = Table(
     Column("owner_role", String),
     Column("owner_id", String),
     Column("offer", String),
+    Column("offer_until", Date),
     Column("segment", String),
     Column("pack", String, nullable=False),
     Column("pack_hash", String, nullable=False),

@@ -83,12 +83,14 @@ def day(value: object, locale: str) -> str | None:
 
 
 def moment(value: object, zone: str, locale: str) -> str | None:
-    """A time given in UTC, in words of the zone."""
+    """A time given in UTC, in words of the zone; midnight as 24:00 of the day it ends."""
     if value is None:
         return None
     found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     local = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(ZoneInfo(zone))
     joint = " " if language(locale) == "zh" else ", "
+    if local.hour == local.minute == 0:
+        return f"{day(local.date() - timedelta(days=1), locale)}{joint}24:00"
     return f"{day(local.date(), locale)}{joint}{local:%H:%M}"
 
 

@@ -167,6 +167,7 @@ def _payload(
         "promised_on": day(about.get("promised_on"), locale),
         "days_late": number(about.get("days_late")),
         "product": clean(about.get("product_name")),
+        "replace_on": day(about.get("due_on"), locale),
         "ticket_id": clean(about.get("ticket_id")),
         "occasion": getattr(occasion.title, language(locale)) if occasion else None,
         "occasion_on": day(on, locale),
@@ -203,6 +204,7 @@ _EXAMPLE_ABOUT: dict[str, object] = {
     "promised_on": "2026-11-05",
     "days_late": 2,
     "product": "净水滤芯 U608",
+    "replace_on": "2026-11-20",
     "ticket_id": "T20261101-7",
     "occasion_on": "2026-11-11",
     "years": 3,
@@ -214,11 +216,8 @@ _EXAMPLE_ABOUT: dict[str, object] = {
 def example_about(program: Program, rule: Rule) -> dict[str, object]:
     """A payload as an occasion of the rule would have it, made up."""
     known = {v.name for v in available(rule)}
-    about = {
-        "product_name" if key == "product" else key: value
-        for key, value in _EXAMPLE_ABOUT.items()
-        if key in known
-    }
+    own = {"product": "product_name", "replace_on": "due_on"}
+    about = {own.get(key, key): value for key, value in _EXAMPLE_ABOUT.items() if key in known}
     if rule.trigger.entered and rule.trigger.entered.tiers:
         about["tier"] = rule.trigger.entered.tiers[0]
     return {**about, "currency": program.currency} if "order_amount" in about else about

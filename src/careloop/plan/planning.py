@@ -27,8 +27,8 @@ select
     left(sha256(decision_key || '|' || channel), 32) as message_id,
     decision_key, customer_id, rule, rule_version, occasion, purpose, channel, kind,
     coalesce(is_cap_exempt, false) as is_cap_exempt, cap_group, contact_on, not_before,
-    expires_at, due_at, owner_role, owner_id, offer, segment, pack_hash, as_of, locale, template,
-    about, coalesce(priority, 0) as priority, order_no
+    expires_at, due_at, owner_role, owner_id, offer, offer_until, segment, pack_hash, as_of,
+    locale, template, about, coalesce(priority, 0) as priority, order_no
 from {TABLE}
 where outcome in ('send', 'task')
 order by order_no

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref("int_customer_profile") }}
 with
 
 events as (

@@ -2,7 +2,6 @@
     "account_manager_id", "locale", "predicted_value", "registered_on", "first_order_on",
     "open_tickets"
 ] -%}
-{%- set dimensions = ["segment", "stage", "tier", "churn_level"] -%}
 
 with
 
@@ -170,9 +169,6 @@ final as (
                 then states.churn_level_since
         end as churn_level_entered_on,
         {%- for column in columns %}
-        profile.{{ column }},
-        {%- endfor %}
-        {%- for column in care_measures(columns + dimensions) %}
         profile.{{ column }},
         {%- endfor %}
         preferences.preferred_channel,

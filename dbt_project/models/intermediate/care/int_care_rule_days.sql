@@ -33,7 +33,9 @@ final as (
         229 as month_day
     from came_up
     inner join anniversaries on came_up.rule = anniversaries.rule
-    where {{ month_day("came_up.occasion_on") }} = 228 and {{ month_day("came_up.occasion_on + 1") }} = 301
+    where
+        {{ month_day("came_up.occasion_on") }} = 228
+        and {{ month_day("came_up.occasion_on + 1") }} = 301
 )
 
 select * from final

@@ -10,27 +10,37 @@ outcomes as (
     select * from {{ ref("int_care_outcomes") }}
 ),
 
+-- A customer's month and all time mostly begin with the same exposure: looked at once.
+windows as (
+    select distinct
+        customer_id,
+        exposed_at,
+        counted_until,
+        conversion_event
+    from exposures
+),
+
 happened as (
     select
-        exposures.experiment_kind,
-        exposures.experiment,
-        exposures.period,
-        exposures.customer_id,
-        max(case when outcomes.event = exposures.conversion_event then 1 else 0 end)
+        windows.customer_id,
+        windows.exposed_at,
+        windows.counted_until,
+        windows.conversion_event,
+        max(case when outcomes.event = windows.conversion_event then 1 else 0 end)
             as conversions,
         sum(case when outcomes.event = 'order' then outcomes.amount else 0 end) as spend
-    from exposures
+    from windows
     inner join outcomes
         on
-            exposures.customer_id = outcomes.customer_id
-            and exposures.exposed_at < outcomes.occurred_at
-            and exposures.counted_until >= outcomes.occurred_at
-    where outcomes.event = exposures.conversion_event or outcomes.event = 'order'
+            windows.customer_id = outcomes.customer_id
+            and windows.exposed_at < outcomes.occurred_at
+            and windows.counted_until >= outcomes.occurred_at
+    where outcomes.event = windows.conversion_event or outcomes.event = 'order'
     group by
-        exposures.experiment_kind,
-        exposures.experiment,
-        exposures.period,
-        exposures.customer_id
+        windows.customer_id,
+        windows.exposed_at,
+        windows.counted_until,
+        windows.conversion_event
 ),
 
 units as (
@@ -41,10 +51,10 @@ units as (
     from exposures
     left join happened
         on
-            exposures.experiment_kind = happened.experiment_kind
-            and exposures.experiment = happened.experiment
-            and exposures.period = happened.period
-            and exposures.customer_id = happened.customer_id
+            exposures.customer_id = happened.customer_id
+            and exposures.exposed_at = happened.exposed_at
+            and exposures.counted_until = happened.counted_until
+            and exposures.conversion_event = happened.conversion_event
 ),
 
 grouped as (
