@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextvars import copy_context
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -31,8 +32,25 @@ SEGMENTS = """
 
 
 DECISIONS = """
-    select rule, outcome, coalesce(gate, '') as gate, count(*) as decisions
-    from fct_care_decisions group by all order by rule, outcome, gate
+    with
+    stopped as (
+        select rule, gate, count(*) as decisions from fct_care_decisions
+        where outcome not in ('send', 'task', 'withheld') group by rule, gate
+    ),
+    reasons as (
+        select rule, string_agg(gate || ' ' || decisions, ', ' order by decisions desc, gate) as by
+        from stopped group by rule
+    )
+    select
+        rule,
+        count(*) filter (where outcome = 'send') as send,
+        count(*) filter (where outcome = 'task') as task,
+        count(*) filter (where outcome = 'withheld') as withheld,
+        count(*) filter (where outcome = 'deferred') as later,
+        count(*) filter (where outcome in ('blocked', 'expired')) as stopped,
+        coalesce(any_value(reasons.by), '') as "stopped by"
+    from fct_care_decisions left join reasons using (rule)
+    group by rule order by send + task desc, rule
 """
 SENT = ("sent", "failed", "unknown", "suppressed", "expired", "again")
 
@@ -126,11 +144,11 @@ def published(settings: Settings, result: Published) -> None:
 
 
 def planned(settings: Settings, days: list[Planned]) -> None:
-    """What was planned for each day, and the last day's decisions by rule, outcome and gate."""
+    """What was planned for each day, and the last day's decisions by rule."""
     create_table_artifact(
         [
             {
-                "version": day.version,
+                "day": _day(day.version),
                 "planned": day.planned,
                 "too late": day.expired,
                 "known": day.known,
@@ -138,7 +156,7 @@ def planned(settings: Settings, days: list[Planned]) -> None:
             }
             for day in days
         ]
-        or [{"version": "–", "note": "everything published is planned already"}],
+        or [{"day": "–", "note": "everything published is planned already"}],
         key="planned",
         description="# Messages and tasks planned",
     )
@@ -147,8 +165,14 @@ def planned(settings: Settings, days: list[Planned]) -> None:
         create_table_artifact(
             [dict(zip(columns, row, strict=True)) for row in rows],
             key="decisions",
-            description=f"# Decisions of {days[-1].version}",
+            description=f"# Decisions of {_day(days[-1].version)}\n\nVersion `{days[-1].version}`",
         )
+
+
+def _day(version: str) -> str:
+    return f"{datetime.fromisoformat(version.partition('-')[0]):%Y-%m-%d %H:%M}".removesuffix(
+        " 00:00"
+    )
 
 
 class Counter:

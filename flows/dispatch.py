@@ -27,9 +27,7 @@ def send(
 
 
 @flow(name="dispatch", flow_run_name=artifacts.run_name, log_prints=True)
-def dispatch(
-    limit: int | None = None, program: str | None = None, now: str | None = None
-) -> State:
+def dispatch(limit: int | None = None, program: str | None = None, now: str | None = None) -> State:
     """Send what is due.
 
     limit: messages handed over at most. program: pack by name or path; by default the settings'.

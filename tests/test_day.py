@@ -7,9 +7,7 @@ answers come back. Then careloop is off until the 4th, catches up, and replays t
 import csv
 import json
 import logging
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -240,7 +238,9 @@ def bring_answers(day: Day) -> None:
 def write_answers(day: Day, by_route: dict[str, list[tuple]]) -> None:
     """Files of the answers source: replies, and orders of customers who were written to."""
     replies = by_route["wecom"][1:9:2]
-    hopes = {rule.id for rule in PROGRAM.rules if rule.conversion and rule.conversion.event == "order"}
+    hopes = {
+        rule.id for rule in PROGRAM.rules if rule.conversion and rule.conversion.event == "order"
+    }
     buyers = sorted({row[1]: row for row in by_route["email"] if row[4] in hopes}.values())[:4]
     with (day.answers / "receipts.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -465,8 +465,8 @@ def test_what_went_out_does_not_come_again(day: Day) -> None:
     """Re-entry and cooldown see the first day's messages; what expired unsent may come."""
     for number in (2, 3):
         again = day.marts(
-            f"select decision_key, gate, gate_reason from fct_care_decisions "
-            f"where outcome in ('send', 'task')",
+            "select decision_key, gate, gate_reason from fct_care_decisions "
+            "where outcome in ('send', 'task')",
             day.version(number),
         )
         keys = {key for key, _, _ in again}
@@ -492,7 +492,9 @@ def test_bounces_unsubscriptions_and_complaints_stop_the_next_decisions(day: Day
         "select message_id, customer_id, channel, purpose from messages")}  # fmt: skip
     stops: set[tuple[str, str, str]] = set()
     for key in day.told["hard_bounce"]:
-        stops |= {(about[key][0], about[key][1], p) for p in ("service", "care", "marketing", "survey")}
+        stops |= {
+            (about[key][0], about[key][1], p) for p in ("service", "care", "marketing", "survey")
+        }
     for key in day.told["complaint"]:
         stops |= {(about[key][0], c, p) for c in ("sms", "email", "wecom", "push", "call")
                   for p in PROGRAM.feedback.complaint_stops}  # fmt: skip
@@ -553,7 +555,9 @@ def test_tasks_are_on_the_register(day: Day) -> None:
 
 
 def test_uplift_is_there(day: Day) -> None:
-    exposed = day.ledger("select count(*) from exposures where as_of < '2026-11-02 16:00:00.000000'")
+    exposed = day.ledger(
+        "select count(*) from exposures where as_of < '2026-11-02 16:00:00.000000'"
+    )
     rows = day.marts("select sum(treated_customers + holdout_customers), count(*), "
                      "count(verdict_en) from rpt_care_uplift where experiment_kind = 'rule'")  # fmt: skip
     assert 0 < rows[0][0] <= 2 * exposed[0][0]
@@ -599,4 +603,6 @@ def test_nothing_personal_is_kept_or_logged(day: Day) -> None:
 
 
 def _text(con: duckdb.DuckDBPyConnection, relation: str) -> str:
-    return "\n".join(t for (t,) in con.execute(f"select t::varchar from {relation} as t").fetchall())
+    return "\n".join(
+        t for (t,) in con.execute(f"select t::varchar from {relation} as t").fetchall()
+    )

@@ -173,8 +173,9 @@ def test_planning_shows_what_was_decided(server: Server, care_runs: list[dict]) 
     assert first["state"]["message"] == f"{planned} messages and tasks of 1 day, 0 too late"
     shown = server.artifacts(first["id"])
     assert table(shown["planned"])[0]["planned"] == planned
-    outbox = [row for row in table(shown["decisions"]) if row["outcome"] in ("send", "task")]
-    assert sum(row["decisions"] for row in outbox) == planned
+    rules = table(shown["decisions"])
+    assert sum(row["send"] + row["task"] for row in rules) == planned
+    assert any("caps" in row["stopped by"] for row in rules)
     assert again["state"]["message"] == "everything published is planned already"
     assert set(server.artifacts(again["id"])) <= {"planned"}
 
