@@ -170,9 +170,8 @@ def planned(settings: Settings, days: list[Planned]) -> None:
 
 
 def _day(version: str) -> str:
-    return f"{datetime.fromisoformat(version.partition('-')[0]):%Y-%m-%d %H:%M}".removesuffix(
-        " 00:00"
-    )
+    moment = datetime.fromisoformat(version.partition("-")[0])
+    return f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
 
 
 class Counter:

@@ -152,7 +152,7 @@ def table(artifact: dict[str, Any]) -> list[dict[str, Any]]:
 def states(server: Server) -> dict[str, int]:
     with open_ledger(server.stack.settings) as ledger, ledger.read() as con:
         rows = con.exec_driver_sql("select state, count(*) from messages group by state")
-        return {state: count for state, count in rows}
+        return dict(rows.tuples().all())
 
 
 @pytest.fixture(scope="module")
