@@ -97,6 +97,18 @@ def check_sent(lab: Lab) -> tuple[int, int]:
     return unknown, repeated
 
 
+def fates(lab: Lab) -> list[tuple[str, str, int, int]]:
+    """What became of every message: channel, state in the ledger, times its provider got it, and
+    of how many that is true."""
+    counted: Counter[tuple[str, str, int]] = Counter()
+    for route, channel in file_channels(lab.settings.home).items():
+        received = Counter(channel.received)
+        sql = f"select message_id, state from messages where route = '{route}'"
+        for key, state in lab.rows(sql):
+            counted[route, state, received[key]] += 1
+    return [(*what, count) for what, count in sorted(counted.items())]
+
+
 def _asked_again(lab: Lab) -> set[str]:
     sql = "select message_id from events where state = 'unknown'"
     return {key for (key,) in lab.rows(sql)}
@@ -132,7 +144,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        print(kill(Lab.at(Path(home)), options.messages, options.times, options.seed))
+        lab = Lab.at(Path(home))
+        print(kill(lab, options.messages, options.times, options.seed))
+        for route, state, times, count in fates(lab):
+            print(f"{route:6} {state:8} received {times} times: {count:,}")
 
 
 if __name__ == "__main__":
