@@ -261,6 +261,8 @@ class Reference:
                 for occasion, came_up in self.days(name, kind, trigger, customer):
                     start = self.midnight(came_up)
                     ends = self.end(start, came_up, expires)
+                    if expires[-1] not in "hm" and not expires.endswith("wd"):
+                        ends = self.midnight(self.shift(came_up, expires))
                     if came_up <= self.today and ends > self.as_of:
                         due = self.end(start, came_up, act) if act else ends
                         yield customer["customer_id"], name, occasion, came_up, ends, due

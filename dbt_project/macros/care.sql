@@ -88,6 +88,11 @@
     {{- return(unit is not none and unit not in ("s", "m", "h")) -}}
 {%- endmacro %}
 
+{#- Whether a duration is counted in days, weeks, months, quarters or years. -#}
+{% macro care_is_of_calendar(unit) -%}
+    {{- return(care_is_in_days(unit) and unit != "wd") -}}
+{%- endmacro %}
+
 {#-
     Start of the look-back for an event, as a UTC timestamp literal: as_of less the longest
     `until` of the rules that wait for it. Without such a rule it is out of reach.
@@ -252,6 +257,7 @@
     {%- set tests = {
         "returned": "coalesce(events.is_returned, false)",
         "delivered": "coalesce(events.is_delivered, false)",
+        "advanced": "coalesce(events.is_advanced, false)",
         "ticket_open": "customers.open_tickets > 0",
         "ordered": "coalesce(customers.last_ordered_at > events.occurred_at, false)",
         "contacted": "coalesce(customers.last_contacted_at > events.occurred_at, false)",
@@ -319,7 +325,8 @@
     {%- for rule in rules %}
     {%- set expiry = (rule["expires_after_amount"], rule["expires_after_unit"]) %}
     {%- set act = (rule["act_within_amount"], rule["act_within_unit"]) %}
-    {%- set expires_at = care_end("came_up.starts_at", "expiry", *expiry) %}
+    {%- set expires_at = "expiry.starts_at" if care_is_of_calendar(expiry[1])
+        else care_end("came_up.starts_at", "expiry", *expiry) %}
     select
         {{ text_literal(rule["rule"]) }} as rule,
         came_up.day as came_up_on,

@@ -191,6 +191,9 @@ def event_window(at: datetime, after: str | None, until: str, zone: str, work: W
 
 
 def day_window(came_up_on: date, expires_after: str, zone: str, work: WorkDays) -> Window:
-    """When something that came up on a day may be done."""
+    """When something that came up on a day may be done: ``1d`` is that day only, ``1w`` seven
+    days with it; working days count from the day after."""
     opens = start_of(came_up_on, zone)
+    if split_duration(expires_after)[1] in (*_DAYS, *_MONTHS):
+        return Window(came_up_on, opens, start_of(day_after(came_up_on, expires_after, work), zone))
     return Window(came_up_on, opens, deadline(opens, expires_after, zone, work))

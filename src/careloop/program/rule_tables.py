@@ -100,7 +100,7 @@ def _row(position: int, rule: Rule) -> dict[str, object]:
         "every": getattr(trigger, "every", None),
         "again_after": getattr(trigger, "again_after", None),
         "act_within": rule.act_within,
-        "cooldown": rule.cooldown,
+        "cooldown": rule.cooldown or getattr(trigger, "again_after", None),
         "expires_after": None if event else rule.expires_after or DEFAULT_EXPIRY,
         "conversion_within": conversion.within if conversion else None,
     }

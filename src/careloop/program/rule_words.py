@@ -45,6 +45,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "referral_converted": ("a referral buys", "转介绍成交"),
     "returned": ("the order was returned or cancelled", "订单已退货或取消"),
     "delivered": ("it has been delivered", "已签收"),
+    "advanced": ("it has gone on to a later state", "已进入后续状态"),
     "ticket_open": ("a ticket is open", "有未解决工单"),
     "ordered": ("the customer has ordered since", "此后已下单"),
     "contacted": ("a person has been in contact since", "此后已有人工联系"),

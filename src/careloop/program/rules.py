@@ -47,7 +47,9 @@ Event = Literal[
     "replacement_due",
     "referral_converted",
 ]
-Unless = Literal["returned", "delivered", "ticket_open", "ordered", "contacted", "answered"]
+Unless = Literal[
+    "returned", "delivered", "advanced", "ticket_open", "ordered", "contacted", "answered"
+]
 DAYS_BEFORE = Annotated[int, Field(ge=0, le=60)]
 
 
@@ -77,9 +79,9 @@ class EventTrigger(Closed):
     until: Duration = Field(description="Latest after the event; later it has expired.")
     unless: list[Unless] = Field(
         default=[],
-        description="What calls it off: the order was `returned` or cancelled, or `delivered`; a "
-        "ticket is open (`ticket_open`); since the event the customer `ordered`, was `contacted` "
-        "by a person, or `answered` a survey.",
+        description="What calls it off: the order was `returned` or cancelled, `delivered`, or has "
+        "`advanced` to a later state than the event's; a ticket is open (`ticket_open`); since the "
+        "event the customer `ordered`, was `contacted` by a person, or `answered` a survey.",
     )
 
     @model_validator(mode="after")
@@ -134,7 +136,7 @@ class WhileTrue(Closed):
     """A condition on the customer's measures holds."""
 
     when: Condition = Field(description="The condition.")
-    again_after: Duration | None = Field(
+    again_after: DayDuration | None = Field(
         None, description="May come up again after this time; only once ever if left out."
     )
 
@@ -229,8 +231,8 @@ class Rule(Closed):
     )
     expires_after: Duration | None = Field(
         None,
-        description="How long it is worth doing after it came up. An event's window ends with its "
-        "`until`; of the others a day if left out.",
+        description="How long it is worth doing, from the day it came up: `1d`, if left out, is "
+        "that day only. An event's window ends with its `until`.",
     )
     conversion: Conversion | None = Field(None, description="How its success is measured.")
     starts_on: date | None = Field(None, description="First day it is used.")

@@ -23,7 +23,7 @@ def limits(con: duckdb.DuckDBPyConnection, data: Data) -> list[Declared]:
         previous = dict(
             con.execute("select entity, rows from run.previous_volumes where rows > 0").fetchall()
         )
-        as_of = con.execute("select as_of_local, as_of_utc from run.context").fetchall()[0]
+        as_of = con.execute("select as_of_utc from run.context").fetchall()[0]
         delivered = {
             row[0] for row in con.execute("select distinct entity from run.batches").fetchall()
         }
@@ -39,9 +39,7 @@ def limits(con: duckdb.DuckDBPyConnection, data: Data) -> list[Declared]:
     ]
 
 
-def _freshness(
-    data: Data, as_of_local: datetime, as_of_utc: datetime, delivered: set[str]
-) -> Iterable[Declared]:
+def _freshness(data: Data, as_of_utc: datetime, delivered: set[str]) -> Iterable[Declared]:
     """An optional entity nobody ever delivered is unknown, not stale. The pack limits the age
     of the last batch; that what it brought is old too (an old export) is only a warning, as a
     quiet company has days without an event."""
@@ -51,7 +49,7 @@ def _freshness(
         age = timedelta(days=rough_days(limit.max_age))
         ages = {
             "loaded_at": (
-                f"max(loaded_at) is null or max(loaded_at) < timestamp '{as_of_local - age}'",
+                f"max(loaded_at) is null or max(loaded_at) < timestamp '{as_of_utc - age}'",
                 limit.severity,
                 f"the last batch is at most {limit.max_age} old",
                 f"最近一批数据距今不超过 {limit.max_age}",

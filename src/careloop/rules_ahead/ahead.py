@@ -188,6 +188,8 @@ def _called_off(unless: str, happening: Happening, facts: Facts) -> bool:
         return order.get("status") in ("cancelled", "returned")
     if unless == "delivered":
         return order.get("delivered_at") is not None
+    if unless == "advanced":
+        return any(order.get(time) is not None for time in ("shipped_at", "delivered_at"))
     if unless == "ticket_open":
         return any(t["opened_at"] and not any(t[c] for c in _SOLVED) for t in facts.tickets)
     if unless == "ordered":

@@ -11,13 +11,13 @@
 {%- set columns = {
     "order_id": "varchar", "order_amount": "decimal(18, 2)", "currency": "varchar",
     "promised_on": "date", "days_late": "integer", "is_returned": "boolean",
-    "is_delivered": "boolean", "ticket_id": "varchar", "referral_id": "varchar",
+    "is_delivered": "boolean", "is_advanced": "boolean", "ticket_id": "varchar", "referral_id": "varchar",
     "product_id": "varchar", "due_on": "date", "points": "bigint", "expires_on": "date",
 } -%}
 {%- set parts = {
     "order": [
         "order_id", "order_amount", "currency", "promised_on", "days_late", "is_returned",
-        "is_delivered",
+        "is_delivered", "is_advanced",
     ],
     "placed": ["order_id", "order_amount", "currency", "is_returned", "is_delivered"],
     "customer": [],
@@ -141,7 +141,9 @@ promised as (
         coalesce(recent.status in ('cancelled', 'returned'), false)
         or recent.cancelled_at is not null as is_returned,
         coalesce(recent.status in ('delivered', 'completed'), false)
-        or recent.delivered_at is not null as is_delivered
+        or recent.delivered_at is not null as is_delivered,
+        coalesce(recent.status = 'preparing', false) as is_being_prepared,
+        coalesce(recent.status = 'shipped', false) or recent.shipped_at is not null as is_shipped
     from recent
     left join days
         on
@@ -181,7 +183,11 @@ order_events as (
             when promised_at <= {{ as_of }} then cast({{ days_since("promised_on") }} as integer)
         end as days_late,
         is_returned,
-        is_delivered
+        is_delivered,
+        {{ {
+            "order_paid": "is_being_prepared or is_shipped or is_delivered",
+            "order_preparing": "is_shipped or is_delivered",
+        }.get(event, "is_delivered") }} as is_advanced
     from order_times
     where {{ time }} >= {{ care_event_from(event) }} and {{ time }} <= {{ as_of }}
     {{ "union all" if not loop.last }}
