@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.company import AS_OF_UTC, Company
+from benchmarks.company import Company
 from benchmarks.measure import Timer, in_child
 from benchmarks.pipeline import import_all, refresh_of
 from benchmarks.same import compare
@@ -77,7 +77,7 @@ def by_hand(company: Company) -> dict[str, Any]:
     con = connect(company.settings, company.settings.warehouse)
     con.execute(f"attach {literal(company.settings.marts)} as marts (read_only)")
     con.execute(f"attach {literal(target)} as script")
-    con.execute(f"set variable as_of = timestamp '{AS_OF_UTC}'")
+    con.execute("set variable as_of = (select as_of_utc from run.context)")
     con.execute("set preserve_insertion_order = false")
     sql = (HERE / "11_decisions.sql").read_text("utf-8")
     with Timer() as timer:
