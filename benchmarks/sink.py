@@ -14,6 +14,11 @@ from typing import Any, Self
 
 END = b"\r\n.\r\n"
 ROOM = 1 << 18
+ANSWERS = {
+    b"ehlo": b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100000000\r\n",
+    b"data": b"354 go on\r\n",
+    b"quit": b"221 bye\r\n",
+}
 
 
 class Sink:
@@ -51,20 +56,15 @@ def serve(connection: socket.socket) -> dict[str, Any]:
         waiting += chunk
         if not waiting.endswith(b"\r\n"):
             continue
-        verb, waiting = waiting[:4].lower(), b""
-        if verb == b"ehlo":
-            connection.sendall(b"250-sink\r\n250-8BITMIME\r\n250 SIZE 100000000\r\n")
-        elif verb == b"data":
-            connection.sendall(b"354 go on\r\n")
+        verbs, waiting = [line[:4].lower() for line in waiting.splitlines()], b""
+        connection.sendall(b"".join(ANSWERS.get(verb, b"250 ok\r\n") for verb in verbs))
+        if verbs[-1] == b"data":
             data = _message(connection)
             digest.update(data)
             messages, size = messages + 1, size + len(data)
             connection.sendall(b"250 2.0.0 Ok: queued as %X\r\n" % messages)
-        elif verb == b"quit":
-            connection.sendall(b"221 bye\r\n")
+        elif verbs[-1] == b"quit":
             break
-        else:
-            connection.sendall(b"250 ok\r\n")
     return {"messages": messages, "bytes": size, "hash": digest.hexdigest()}
 
 
