@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from careloop.ledger.prepared import Prepared
 from careloop.ledger.tables import controls, events, exposures, messages, suppressions
 
 M = messages.c
@@ -129,8 +128,9 @@ def insert_exposures(con: Connection, rows: Sequence[dict[str, Any]]) -> int:
 def record(con: Connection, rows: Iterable[tuple[str, datetime, str, str | None, int]]) -> None:
     """Write events: message_id, time, state, reason, attempt."""
     names = ("message_id", "at_utc", "state", "reason", "attempt")
-    for row in rows:
-        _EVENT.run(con, dict(zip(names, row, strict=True)))
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    if found:
+        con.execute(insert(events), found)
 
 
 def expire(con: Connection, now: datetime, most: int = CHUNK) -> list[str]:
@@ -239,10 +239,7 @@ _HALTED = (
     )
     .exists()
 )
-_EVENT = Prepared(
-    insert(events).inline(), ("message_id", "at_utc", "state", "reason", "attempt")
-)
-_MARK_SENDING = Prepared(
+_MARK_SENDING = (
     update(messages)
     .where(
         M.seq == bindparam("this"),
@@ -273,8 +270,8 @@ def mark_sending(
     message is still planned and held by ``worker``, neither customer nor ``address`` (a hash) is
     suppressed, and dispatch is neither paused nor stopped (since ``stops`` orders to stop)."""
     attempt = message.attempts + 1
-    done = _MARK_SENDING.run(
-        con,
+    done = con.execute(
+        _MARK_SENDING,
         {
             "this": message.seq,
             "me": worker,
@@ -288,13 +285,22 @@ def mark_sending(
             "stops": stops,
         },
     )
-    if done != 1:
+    if done.rowcount != 1:
         return False
-    record(con, [(message.message_id, now, "sending", None, attempt)])
+    con.execute(
+        insert(events),
+        {
+            "message_id": message.message_id,
+            "at_utc": now,
+            "state": "sending",
+            "reason": None,
+            "attempt": attempt,
+        },
+    )
     return True
 
 
-_MARK = Prepared(
+_MARK = (
     update(messages)
     .where(
         M.seq == bindparam("this"),
@@ -323,8 +329,8 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
     """Record what became of a message this worker had in state ``was``; False when somebody else
     has decided about it since."""
     message = outcome.message
-    done = _MARK.run(
-        con,
+    done = con.execute(
+        _MARK,
         {
             "this": message.seq,
             "was": was,
@@ -338,7 +344,7 @@ def mark(con: Connection, outcome: Outcome, worker: str, was: str = "sending") -
             "more": int(outcome.counts),
         },
     )
-    if done != 1:
+    if done.rowcount != 1:
         return False
     key, at, attempt = message.message_id, outcome.at, outcome.attempt
     rows = [(key, at, outcome.state, outcome.reason, attempt)]
