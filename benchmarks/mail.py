@@ -1,4 +1,4 @@
-"""`python -m benchmarks.dispatch --messages 100000`: dispatch against a bare smtplib loop.
+"""`python -m benchmarks.mail --messages 100000`: dispatch against a bare smtplib loop.
 
 Mails for as many customers go to a mail server that takes everything, a process of its own:
 once by `careloop.care.send_due` as the flow calls it (claims, consent read again from the lake,
@@ -178,7 +178,7 @@ def in_process(step: str, home: Path, port: int) -> dict[str, Any]:
     """One step in a fresh process, with its peak memory."""
     env = {**os.environ, "CARELOOP_LINK_SECRET": SECRET}
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "src")])
-    command = [sys.executable, "-m", "benchmarks.dispatch", "--step", step]
+    command = [sys.executable, "-m", "benchmarks.mail", "--step", step]
     command += ["--data", str(home), "--port", str(port)]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -209,10 +209,10 @@ def measure(home: Path, messages: int, customers: int) -> dict[str, dict[str, An
 
 def main() -> None:
     """Measure a tenth and all of the messages, and print the ratio."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dispatch", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mail", description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--customers", type=int, help="in the lake; as many as messages if not said")
-    parser.add_argument("--data", type=Path, default=Path("data/benchmarks/dispatch"))
+    parser.add_argument("--data", type=Path, default=Path("data/benchmarks/mail"))
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
