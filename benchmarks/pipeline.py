@@ -30,14 +30,14 @@ def _quiet(_message: str) -> None:
     """Progress that nobody reads."""
 
 
-def _refresh(company: Company, *, day: str = AS_OF.isoformat()) -> Refresh:
+def refresh_of(company: Company, *, day: str = AS_OF.isoformat()) -> Refresh:
     program = program_of(company.settings)
     return Refresh(company.settings, program, parse_as_of(day, program.zone))
 
 
 def _prepared(company: Company) -> Refresh:
     """As if this process had prepared the warehouse that an earlier one has prepared."""
-    refresh = _refresh(company)
+    refresh = refresh_of(company)
     refresh.run = run_info(Lake(company.settings.lake), refresh.program, refresh.as_of)
     return refresh
 
@@ -55,7 +55,7 @@ def import_all() -> None:
 def ingest(company: Company) -> dict[str, Any]:
     """The first load, into an empty home."""
     shutil.rmtree(company.home, ignore_errors=True)
-    refresh = _refresh(company)
+    refresh = refresh_of(company)
     with Timer() as timer:
         loaded = refresh.ingest(_quiet)
     loaded.raise_if_refused()
@@ -70,7 +70,7 @@ def delta(company: Company) -> dict[str, Any]:
     # Batches never change, so links will do for a copy.
     shutil.copytree(company.lake, home / "lake", copy_function=os.link)
     made = make_delta(company.crm, company.customers, SEED, AS_OF)
-    refresh = _refresh(replace(company, home=home), day=NEXT_DAY.isoformat())
+    refresh = refresh_of(replace(company, home=home), day=NEXT_DAY.isoformat())
     try:
         with Timer() as timer:
             loaded = refresh.ingest(_quiet)
@@ -83,7 +83,7 @@ def delta(company: Company) -> dict[str, Any]:
 
 
 def prepare(company: Company) -> dict[str, Any]:
-    refresh = _refresh(company)
+    refresh = refresh_of(company)
     with Timer() as timer:
         refresh.prepare()
     return _answer(timer)
@@ -137,7 +137,7 @@ def publish(company: Company) -> dict[str, Any]:
 def again(company: Company) -> dict[str, Any]:
     """Every step in one process, on a lake that is loaded: what the flow does too."""
     import_all()
-    refresh = _refresh(company)
+    refresh = refresh_of(company)
     steps: dict[str, Callable[[], Any]] = {
         "ingest": lambda: refresh.ingest(_quiet),
         "prepare": refresh.prepare,

@@ -46,7 +46,7 @@ def check_same(company: Company) -> list[str]:
         if script.exists():
             con.execute(f"attach '{script}' as script (read_only)")
             for mart, key, left_out in MARTS:
-                _compare(con, mart, key, left_out)
+                compare(con, mart, key, left_out)
             compared.append("script")
         for library in ("polars", "pandas"):
             file = company.root / f"{library}.parquet"
@@ -56,7 +56,9 @@ def check_same(company: Company) -> list[str]:
     return compared
 
 
-def _compare(con: duckdb.DuckDBPyConnection, mart: str, key: str, left_out: set[str]) -> None:
+def compare(con: duckdb.DuckDBPyConnection, mart: str, key: str, left_out: set[str]) -> None:
+    """Every row of ``script.<mart>`` is one of ``marts.<mart>`` and the other way round, but for
+    the columns left out; raises AssertionError with one of the keys."""
     columns = [
         row[0]
         for row in con.execute(f"describe from marts.{mart}").fetchall()

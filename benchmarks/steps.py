@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks import pipeline, tables
+from benchmarks import decisions, pipeline, tables
 from benchmarks.company import Company
 
 STEPS: dict[str, Callable[[Company], dict[str, Any]]] = {
@@ -23,4 +23,11 @@ STEPS: dict[str, Callable[[Company], dict[str, Any]]] = {
     "command": pipeline.command,
     "flow": pipeline.flow,
     "delta": pipeline.delta,
+}
+
+# Steps of `python -m benchmarks.decisions`.
+CARE: dict[str, Callable[[Company], dict[str, Any]]] = {
+    "care warehouse": decisions.warehouse,
+    "care models": decisions.models,
+    "care script": decisions.by_hand,
 }

@@ -19,7 +19,7 @@ import yaml
 from careloop.contract import entities
 from careloop.program.load import load_program
 from careloop.program.tables import write_program_tables
-from careloop.settings import PROJECT_ROOT
+from careloop.settings import PROJECT_ROOT, load_settings
 from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
@@ -148,7 +148,7 @@ class Town:
         )
         for name, (_, columns) in CARRIED.items():
             self.con.execute(f"create table run.previous_{name} ({columns})")
-        write_care_inputs(self.con)
+        write_care_inputs(self.con, load_settings(home="/nonexistent"))
         write_program_tables(self.con, program, dt.date(2021, 1, 1), dt.date(2030, 12, 31))
         self.models = Models(DBT_PROJECT, self.con)
         self.models.run(*STAGING)

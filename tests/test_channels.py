@@ -81,6 +81,11 @@ class Mailbox:
         self.senders: list[str] = []
         self.per_connection: int | None = None
         self.dropped = 0
+        self.pipelining = False
+
+    async def handle_EHLO(self, _server, session, _envelope, hostname, responses):
+        session.host_name = hostname
+        return [responses[0], *["250-PIPELINING"] * self.pipelining, *responses[1:]]
 
     async def handle_MAIL(self, _server, session, envelope, address, _):
         used = getattr(session, "used", 0)
@@ -135,12 +140,14 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-@pytest.fixture
-def server() -> Iterator[Any]:
+@pytest.fixture(params=["one by one", "together"])
+def server(request) -> Iterator[Any]:
+    """Mail servers that want each command answered before the next, or take some together."""
     running = []
 
     def start(**options: Any) -> SimpleNamespace:
         box = Mailbox()
+        box.pipelining = request.param == "together"
         controller = Controller(box, hostname="127.0.0.1", port=free_port(), **options)
         controller.start()
         running.append(controller)
@@ -236,6 +243,7 @@ def test_ascii_text_stays_readable_and_dots_survive(server) -> None:
 )
 def test_nothing_can_be_slipped_into_a_mail(server, change, bad_address) -> None:
     there = server()
+    change = dict(change)
     with smtp(there.port) as channel, pytest.raises(PermanentError) as caught:
         channel.send(
             message(**({"to": change.pop("address")} if "address" in change else {}), **change)

@@ -168,7 +168,6 @@ class Company:
                     marks = ", ".join("?" * len(columns))
                     con.executemany(f"insert into raw.{entity.name} values ({marks})", values)
             self._write_run(con, day, pack, history)
-            write_care_inputs(con)
         return self
 
     def _write_run(
@@ -192,7 +191,7 @@ class Company:
             "max_event_at timestamp)"
         )
         con.execute("insert into run.batches (batch_seq, batch_id, entity) values (1, 'b', 'o')")
-        write_care_inputs(con)
+        write_care_inputs(con, self.settings)
         for name, (_, columns) in CARRIED.items():
             con.execute(f"create table run.previous_{name} ({columns})")
         if history:

@@ -256,7 +256,7 @@ def test_hash_changes_with_values_rules_and_messages(tmp_path):
     rules = folder / "rules.yml"
     rules.write_text(rules.read_text("utf-8").replace("priority: 60", "priority: 61", 1), "utf-8")
     seen.append(load_program(folder).hash)
-    (folder / "messages").mkdir()
+    (folder / "messages").mkdir(exist_ok=True)
     (folder / "messages" / "hello.sms.en.j2").write_text("Hello", "utf-8")
     seen.append(load_program(folder).hash)
     (folder / "messages" / "hello.sms.en.j2").write_text("Hello!", "utf-8")

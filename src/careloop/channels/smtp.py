@@ -8,7 +8,7 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -112,17 +112,36 @@ class SmtpChannel:
         server = self._connected()
         self._used += 1
         size = [f"size={len(data)}"] if server.has_extn("size") else []
-        code, reply = self._command(server, f"mail FROM:<{sender}> {' '.join(size)}".rstrip())
+        mail = f"mail FROM:<{sender}> {' '.join(size)}".rstrip()
+        replies = self._replies(server, [mail, f"rcpt TO:<{recipient}>", "data"])
+        code, reply = next(replies)
         if code >= 300:
+            self._end(server, replies)
             self._refuse_sender(code, reply)
-        code, reply = self._command(server, f"rcpt TO:<{recipient}>")
+        code, reply = next(replies)
         if code >= 300:
+            self._end(server, replies)
             self._refuse_recipient(code, reply, recipient)
-        code, reply = self._command(server, "data")
+        code, reply = next(replies)
         if code != 354:
             self._reset()
             raise _refusal(code, reply, recipient)
         return self._deliver(server, data, recipient)
+
+    def _replies(self, server: smtplib.SMTP, lines: list[str]) -> Iterator[tuple[int, bytes]]:
+        """The answers to commands, which go out together if the server takes that (RFC 2920)."""
+        if not server.has_extn("pipelining"):
+            yield from (self._command(server, line) for line in lines)
+            return
+        yield self._command(server, *lines)
+        for _ in lines[1:]:
+            yield self._command(server)
+
+    def _end(self, server: smtplib.SMTP, replies: Iterator[tuple[int, bytes]]) -> None:
+        """Read what a server still answers that was given all commands at once. It may even ask
+        for the data of a message without recipients: it gets none."""
+        if server.has_extn("pipelining") and [code for code, _ in replies][-1] == 354:
+            self._command(server, ".")
 
     def _deliver(self, server: smtplib.SMTP, data: bytes, recipient: str) -> Receipt:
         try:
@@ -145,16 +164,21 @@ class SmtpChannel:
             raise ChannelDown(_said(code, reply, recipient))
         raise _refusal(code, reply, recipient)
 
-    def _command(self, server: smtplib.SMTP, line: str) -> tuple[int, bytes]:
-        """A command's answer; raises _Gone when the connection ended, ChannelDown on silence."""
+    def _command(self, server: smtplib.SMTP, *lines: str) -> tuple[int, bytes]:
+        """Sends the commands and waits for the first answer, without commands for the next; raises
+        _Gone when the connection ended, ChannelDown on silence."""
         try:
-            code, reply = server.docmd(line)
+            if any("\r" in line or "\n" in line for line in lines):
+                raise ValueError("a command is one line")
+            if lines:
+                server.send("".join(f"{line}\r\n" for line in lines))
+            code, reply = server.getreply()
         except (OSError, smtplib.SMTPException) as error:
             self._close()
             if _timed_out(error):
                 raise ChannelDown("the server doesn't answer in time") from error
             # One that leaves at a new connection's first command isn't put off by a recipient.
-            down = self._used == 1 and line.startswith("mail")
+            down = self._used == 1 and bool(lines) and lines[0].startswith("mail")
             kind = ChannelDown if down else _Gone
             raise kind(f"the server ended the connection: {type(error).__name__}") from error
         if code == 421:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import pyarrow as pa
-
 from careloop.contract import entities
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
@@ -14,10 +12,15 @@ from careloop.settings import Settings
 from careloop.warehouse import connect
 
 LATEST = """
+with wanted as (
+    select
+        unnest($customers::varchar[]) as customer_id, unnest($purposes::varchar[]) as purpose,
+        unnest($channels::varchar[]) as channel, unnest(range(len($customers))) as number
+)
 select
     w.number,
-    max_by(c.granted, c.changed_at) filter (where c.changed_at <= ?) as is_granted,
-    coalesce(bool_or(not c.granted) filter (where c.changed_at > ?), false) as is_withdrawn_later
+    max_by(c.granted, c.changed_at) filter (where c.changed_at <= $now) as is_granted,
+    coalesce(bool_or(not c.granted) filter (where c.changed_at > $now), false) as is_withdrawn_later
 from wanted as w
 inner join ({consents}) as c using (customer_id, purpose, channel)
 group by w.number
@@ -34,18 +37,15 @@ def refusals(
     """
     if not messages:
         return {}
-    wanted = pa.table(
-        {
-            "number": list(range(len(messages))),
-            "customer_id": [m.customer_id for m in messages],
-            "purpose": [m.purpose for m in messages],
-            "channel": [m.channel for m in messages],
-        }
-    )
+    wanted = {
+        "customers": [m.customer_id for m in messages],
+        "purposes": [m.purpose for m in messages],
+        "channels": [m.channel for m in messages],
+        "now": now,
+    }
     relation = current(Lake(settings.lake), entities()["consents"])
     with connect(settings) as con:
-        con.register("wanted", wanted)
-        rows = con.execute(LATEST.format(consents=relation), [now, now]).fetchall()
+        rows = con.execute(LATEST.format(consents=relation), wanted).fetchall()
     latest = {number: (granted, later) for number, granted, later in rows}
     result = {}
     for number, message in enumerate(messages):

@@ -4,7 +4,7 @@ import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files as resources
 from pathlib import Path
 from types import TracebackType
@@ -296,6 +296,8 @@ def _html(text: str) -> Markup:
     return Markup("\n").join(_block(part) for part in text.split("\n\n"))
 
 
+# Most paragraphs of a template are the same for everybody.
+@lru_cache(maxsize=256)
 def _block(part: str) -> Markup:
     if button := _BUTTON.match(part):
         return Markup('<p style="{}"><a class="button" href="{}" style="{}">{}</a></p>').format(

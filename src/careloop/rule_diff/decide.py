@@ -24,7 +24,7 @@ from careloop.warehouse import literal
 Progress = Callable[[str], None]
 # Parts of a pack that only decisions look at; all others also move segments, scores or alerts.
 CARE_PARTS = {"title", "about", "caps", "quiet_hours", "holdout", "consent", "offers"}
-CARE_MODELS = "path:models/intermediate/care fct_care_decisions"
+CARE_MODELS = "+fct_care_decisions,path:models/intermediate/care fct_care_decisions"
 EVERYTHING = "+fct_care_decisions"
 MORE = ": segments, scores and alerts may move, so everything is built"
 

@@ -359,6 +359,7 @@ final as (
         happened.days_late,
         happened.is_returned,
         happened.is_delivered,
+        happened.is_advanced,
         happened.ticket_id,
         happened.referral_id,
         happened.product_id,
