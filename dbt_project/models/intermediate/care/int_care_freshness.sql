@@ -8,10 +8,13 @@ purposes as (
     select distinct purpose from {{ source("program", "rules") }}
 ),
 
+-- A replay sees the loads of its day, not later ones; data that came later only have no age.
 loads as (
     select
         entity,
-        max(loaded_at) as loaded_at
+        coalesce(
+            max(loaded_at) filter (where loaded_at <= {{ as_of_utc() }}), {{ as_of_utc() }}
+        ) as loaded_at
     from {{ source("run", "batches") }}
     group by entity
 ),
