@@ -142,9 +142,10 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ledger-url", help="an empty ledger to torment instead of SQLite")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        lab = Lab.at(Path(home))
+        lab = Lab.at(Path(home), options.ledger_url)
         print(kill(lab, options.messages, options.times, options.seed))
         for route, state, times, count in fates(lab):
             print(f"{route:6} {state:8} received {times} times: {count:,}")

@@ -141,6 +141,16 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     return company
 
 
+@pytest.fixture(scope="session")
+def fresh(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """The same CRM, loaded on the last day only: nothing is too old to care on. Tests that plan,
+    send or refresh work on a ``copy``."""
+    home = tmp_path_factory.mktemp("fresh") / "home"
+    settings = company.settings.model_copy(update={"home": home})
+    summary = refresh_once(settings, DAYS[-1], Steps(quiet=True))
+    return Company(settings, company.folder, [summary])
+
+
 def table_text(path: Path) -> dict[str, str]:
     """A hash of every table of a published file, whatever the order of rows on disk."""
     with duckdb.connect(str(path), read_only=True) as con:

@@ -134,7 +134,7 @@ def environment() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def world(
-    company: Company, tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch
+    fresh: Company, tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch
 ) -> Iterator[Day]:
     root = tmp_path_factory.mktemp("day")
     clock = Clock()
@@ -142,7 +142,7 @@ def world(
     answers = root / "answers"
     answers.mkdir()
     (answers / "source.yml").write_text(ANSWERS, "utf-8")
-    base = company.copy(root / "home")
+    base = fresh.copy(root / "home")
     base = base.model_copy(update={"sources": [*base.sources, answers]})
     moments = [clock()]
     receiver, url = start(base, moments)

@@ -49,15 +49,15 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = dict(os.environ)
     # The flow reads its settings from the environment; older versions are of use to other tests.
-    os.environ["CARELOOP_KEEP_DAYS"] = str(company.settings.keep_days)
+    os.environ["CARELOOP_KEEP_DAYS"] = str(fresh.settings.keep_days)
     # What is planned here must not be seen by other tests.
-    settings = company.copy(tmp_path_factory.mktemp("flow") / "home")
+    settings = fresh.copy(tmp_path_factory.mktemp("flow") / "home")
     with Stack(settings, load_program("retail_care"), port) as stack:
         stack.start_server()
         stack.deploy()
