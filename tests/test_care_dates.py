@@ -732,7 +732,7 @@ def test_nobody_enters_on_the_first_run(tmp_path: Path) -> None:
 
 
 def test_who_enters_and_who_falls(tmp_path: Path) -> None:
-    """a changed today, b four days ago, c three days ago, d has been there since the first run;
+    """a changed today, b three days ago, c two days ago, d has been there since the first run;
     a's tier and level rose, c's fell."""
     found = entering(tmp_path, """
         insert into run.previous_customer_changes (customer_id, dimension, from_value, to_value,
@@ -744,8 +744,8 @@ def test_who_enters_and_who_falls(tmp_path: Path) -> None:
         insert into intermediate.int_customer_previous (customer_id, segment, segment_since,
             stage, stage_since)
         values ('a', 'potential', '2026-06-01', 'active', '2026-06-01'),
-            ('b', 'core', '2026-06-11', 'active', '2026-06-01'),
-            ('c', 'core', '2026-06-12', 'active', '2026-06-01'),
+            ('b', 'core', '2026-06-12', 'active', '2026-06-01'),
+            ('c', 'core', '2026-06-13', 'active', '2026-06-01'),
             ('d', 'core', '2026-06-01', 'active', '2026-06-01');
         update intermediate.int_customer_loyalty set tier = 'silver',
             tier_since = case customer_id when 'd' then date '2026-06-01' else '2026-06-13' end;
@@ -756,7 +756,7 @@ def test_who_enters_and_who_falls(tmp_path: Path) -> None:
                 when 'c' then '2026-06-12' end;
     """)  # fmt: skip
     assert found == {
-        ("a", "segment:core:2026-06-15"), ("c", "segment:core:2026-06-12"),
+        ("a", "segment:core:2026-06-15"), ("c", "segment:core:2026-06-13"),
         ("a", "tier:silver:2026-06-13"), ("b", "tier:silver:2026-06-13"),
         ("a", "alert_level:low:2026-06-15"),
     }  # fmt: skip
