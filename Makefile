@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAMPLE := data/sample_crm
 
-.PHONY: help setup run up test lint format docs bench clean
+.PHONY: help setup run up test test-slow lint format docs bench clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 setup: $(READY) ## Make the environment in .venv
 
@@ -28,8 +28,11 @@ run: setup $(SAMPLE)/.made ## Make a sample CRM, refresh it under Prefect, say w
 up: setup ## Start Prefect here: server, worker, schedules, UI
 	$(BIN)/careloop up
 
-test: setup lint ## Run every check
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+test: setup lint ## Run every check but the slow ones
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not slow"
+
+test-slow: setup ## Run the slow checks: kills, days of care, public data sets
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
 
 lint: setup ## Check style and structure: Python, imports, SQL
 	$(BIN)/ruff check --quiet .

@@ -9,13 +9,13 @@ import duckdb
 import pyarrow as pa
 
 from careloop.contract import entities
+from careloop.ledger.mirror import LEDGER_TABLES
 from careloop.program.channels import ADDRESS
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.program.rules import Rule
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
-from careloop.transform.care_inputs import LEDGER_TABLES
 from careloop.transform.dbt import invoke
 from decisions_reference import Rows, World
 

@@ -52,7 +52,7 @@ def berlin() -> tuple[Any, datetime]:
               "limits": [{"id": "day", "most": 1, "per": "1d"},
                          {"id": "quarter", "most": 3, "per": "1q"}]},
         quiet_hours={"starts": "22:00", "ends": "02:30", "channels": ["sms", "push", "wecom"],
-                     "working_days_only": ["visit", "wecom"]},
+                     "exempt_purposes": ["service"], "working_days_only": ["visit", "wecom"]},
         holdout={"share": 0.2, "exempt_purposes": []},
     )  # fmt: skip
     return program, datetime(2026, 10, 24, 22, 10)
@@ -375,7 +375,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, dict], dict[str, tuple]]] = [
 @pytest.fixture(scope="module")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
     program = made_program(
-        rules=RULES, holdout={"share": 0.0},
+        rules=RULES, holdout={"share": 0.0}, quiet_hours={"exempt_purposes": ["service"]},
         caps={"limits": [
             {"id": "day", "most": 2, "per": "1d"},
             {"id": "letter_week", "most": 1, "per": "1w", "purposes": ["marketing"]},
