@@ -51,7 +51,8 @@ MESSAGES = """
 create temp table sent as
 with drawn as (
     select
-        i + 1 as seq, hash(i) as h, list_extract(ids, (hash(i) % len(ids) + 1)::bigint) as customer_id,
+        i + 1 as seq, hash(i) as h,
+        list_extract(ids, (hash(i) % len(ids) + 1)::bigint) as customer_id,
         date '2026-10-31' - ((({count} - i - 1) * 365) // {count})::integer as contact_on
     from range({count}) as t(i)
     cross join (select list(customer_id order by customer_id) as ids from marts.dim_customers)
@@ -67,9 +68,12 @@ select
     contact_on - interval 8 hours as as_of
 from drawn
 inner join (values
-    (0, 'useful_content', 'care', 'wecom', null), (1, 'recommendation', 'marketing', 'push', null),
-    (2, 'order_shipped', 'service', 'sms', null), (3, 'points_expiring', 'care', 'email', null),
-    (4, 'wake_up', 'marketing', 'sms', 'win_back'), (5, 'delivery_follow_up', 'survey', 'wecom', null)
+    (0, 'useful_content', 'care', 'wecom', null),
+    (1, 'recommendation', 'marketing', 'push', null),
+    (2, 'order_shipped', 'service', 'sms', null),
+    (3, 'points_expiring', 'care', 'email', null),
+    (4, 'wake_up', 'marketing', 'sms', 'win_back'),
+    (5, 'delivery_follow_up', 'survey', 'wecom', null)
 ) as r (number, rule, purpose, channel, cap_group) on (h >> 32) % 6 = r.number
 """
 TABLES = {
@@ -79,7 +83,8 @@ TABLES = {
     "pack, pack_hash, as_of from sent order by seq",
     "events": "select 3 * (seq - 1) + number as seq, message_id, as_of + to_minutes(number * 30) "
     "as at_utc, state, null::varchar as reason, least(number - 1, 1)::integer as attempt from sent "
-    "cross join (values (1, 'planned'), (2, 'sending'), (3, 'sent')) as e (number, state) order by 1",
+    "cross join (values (1, 'planned'), (2, 'sending'), (3, 'sent')) as e (number, state) "
+    "order by 1",
 }
 # Columns of the database that the mirror leaves out.
 MORE = {
@@ -130,14 +135,17 @@ def fill(con: duckdb.DuckDBPyConnection, settings: Settings, name: str, sql: str
     base.execute("pragma synchronous = off")
     base.execute("pragma cache_size = -400000")
     indexes = base.execute(
-        "select name, sql from sqlite_master where type = 'index' and tbl_name = ? and sql is not null",
+        "select name, sql from sqlite_master "
+        "where type = 'index' and tbl_name = ? and sql is not null",
         [name],
     ).fetchall()
     for index, _ in indexes:
         base.execute(f"drop index {index}")
     columns = [*names, *extra]
     insert = f"insert into {name} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"
-    found = con.execute(f"select {', '.join([*texts, *values])} from read_parquet({literal(target)})")
+    found = con.execute(
+        f"select {', '.join([*texts, *values])} from read_parquet({literal(target)})"
+    )
     base.execute("begin")
     while part := found.fetchmany(CHUNK):
         base.executemany(insert, part)

@@ -15,7 +15,6 @@ import smtplib
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -48,10 +47,35 @@ SOURCE = """
 name: crm
 zone: UTC
 entities:
-  customers: {file: customers.parquet, columns: {customer_id: id, customer_type: "'person'", registered_at: made_at, sex: sex, locale: locale, updated_at: made_at}}
-  contacts: {file: contacts.parquet, columns: {customer_id: id, name: name, phone: phone, email: email, updated_at: made_at}}
-  orders: {file: customers.parquet, columns: {order_id: id, customer_id: id, ordered_at: made_at, status: "'completed'", amount: "100", updated_at: made_at}}
-  consents: {file: consents.parquet, columns: {customer_id: id, purpose: purpose, channel: channel, changed_at: made_at, granted: granted}}
+  customers:
+    file: customers.parquet
+    columns:
+      customer_id: id
+      customer_type: "'person'"
+      registered_at: made_at
+      sex: sex
+      locale: locale
+      updated_at: made_at
+  contacts:
+    file: contacts.parquet
+    columns: {customer_id: id, name: name, phone: phone, email: email, updated_at: made_at}
+  orders:
+    file: customers.parquet
+    columns:
+      order_id: id
+      customer_id: id
+      ordered_at: made_at
+      status: "'completed'"
+      amount: "100"
+      updated_at: made_at
+  consents:
+    file: consents.parquet
+    columns:
+      customer_id: id
+      purpose: purpose
+      channel: channel
+      changed_at: made_at
+      granted: granted
 """
 PEOPLE = """
 create temp table people as
@@ -59,7 +83,10 @@ select
     'C' || i as id, timestamp '2025-03-01' + to_minutes(i % 100000) as made_at,
     case when i % 2 = 0 then 'female' else 'male' end as sex,
     case when i % 3 = 0 then 'en' else 'zh-CN' end as locale,
-    case when i % 3 = 0 then 'Sam Carter ' || chr(65 + (i % 26)::integer) else '王小' || chr(20000 + (i % 5000)::integer) end as name,
+    case
+        when i % 3 = 0 then 'Sam Carter ' || chr(65 + (i % 26)::integer)
+        else '王小' || chr(20000 + (i % 5000)::integer)
+    end as name,
     '1380' || lpad(i::varchar, 7, '0') as phone, 'c' || i || '@mail.example' as email
 from range({count}) as t(i)
 """
@@ -88,9 +115,15 @@ select
     timestamp '2026-11-01' as as_of, date '2026-11-01' as as_of_on, 'f00f00f00f00' as pack_hash
 from range({count}) as t(i)
 inner join (values
-    (0, 'birthday', 'birthday:2026', 'care', 'birthday_coupon', 80, '{{"occasion_on":"2026-11-01","years":35}}'),
+    (
+        0, 'birthday', 'birthday:2026', 'care', 'birthday_coupon', 80,
+        '{{"occasion_on":"2026-11-01","years":35}}'
+    ),
     (1, 'useful_content', 'turn:2026-11-01', 'care', null, 15, '{{}}'),
-    (2, 'double_11', 'double_11:2026-11-11', 'marketing', null, 45, '{{"occasion_on":"2026-11-11"}}')
+    (
+        2, 'double_11', 'double_11:2026-11-11', 'marketing', null, 45,
+        '{{"occasion_on":"2026-11-11"}}'
+    )
 ) as r (number, rule, occasion, purpose, offer, priority, about) on i % 3 = number
 """
 
@@ -211,7 +244,9 @@ def main() -> None:
     """Measure a tenth and all of the messages, and print the ratio."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mail", description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--customers", type=int, help="in the lake; as many as messages if not said")
+    parser.add_argument(
+        "--customers", type=int, help="in the lake; as many as messages if not said"
+    )
     parser.add_argument("--data", type=Path, default=Path("data/benchmarks/mail"))
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)

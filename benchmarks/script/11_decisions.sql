@@ -28,17 +28,18 @@ group by range;
 create temp table rules as
 select
     r.*,
+    if(cooldown = '6mo', interval 6 months, to_days(rtrim(cooldown, 'mod')::integer)) as pause,
     list_sum([[1, 2, 4, 8, 16, 32][list_position(['sms', 'call', 'email', 'wecom', 'push', 'visit'], c)] for c in preference])::integer as asked
 from (values
     ('consult_offer', 'care', ['wecom', 'call'], 'consult_offer', null, null, 'service', 60, null, null, 0.0),
     ('recommendation', 'marketing', ['wecom', 'push', 'email'], 'recommendation', null, null, null, 20, null, null, 0),
-    ('repurchase_incentive', 'marketing', ['wecom', 'sms', 'email'], 'repurchase_incentive', 'spend_and_get', 30, null, 40, null, 90, 0),
+    ('repurchase_incentive', 'marketing', ['wecom', 'sms', 'email'], 'repurchase_incentive', 'spend_and_get', 30, null, 40, null, '90d', 0),
     ('order_paid', 'service', ['wecom', 'sms', 'email'], 'order_paid', null, null, null, 90, null, null, 0),
     ('order_preparing', 'service', ['wecom', 'sms', 'email'], 'order_preparing', null, null, null, 90, null, null, 0),
     ('order_shipped', 'service', ['wecom', 'sms', 'email'], 'order_shipped', null, null, null, 90, null, null, 0),
     ('late_delivery', 'service', ['wecom', 'sms', 'email', 'call'], 'late_delivery', 'late_coupon', 90, null, 95, null, null, 0),
     ('lost_delivery', 'service', ['call', 'wecom', 'sms'], 'lost_delivery', 'lost_coupon', 90, 'service', 96, null, null, 0),
-    ('delivery_follow_up', 'survey', ['wecom', 'sms', 'email', 'call'], 'delivery_follow_up', null, null, null, 70, null, 30, 0),
+    ('delivery_follow_up', 'survey', ['wecom', 'sms', 'email', 'call'], 'delivery_follow_up', null, null, null, 70, null, '30d', 0),
     ('solved_questionnaire', 'survey', ['wecom', 'sms', 'email'], 'solved_questionnaire', null, null, null, 75, null, null, 0),
     ('welcome', 'care', ['wecom', 'email', 'sms'], 'welcome', 'welcome_pack', 30, null, 65, null, null, 0),
     ('birthday_core', 'care', ['wecom', 'call', 'sms'], 'birthday_core', 'birthday_box', 30, 'account_manager', 85, null, null, 0),
@@ -48,24 +49,24 @@ from (values
     ('mid_autumn', 'care', ['wecom', 'sms', 'email'], 'mid_autumn', 'festival_points', 30, null, 55, null, null, 0),
     ('occasion_618', 'marketing', ['wecom', 'push', 'email'], 'occasion_618', null, null, null, 45, null, null, 0),
     ('double_11', 'marketing', ['wecom', 'push', 'email'], 'double_11', null, null, null, 45, null, null, 0),
-    ('abandoned_cart', 'marketing', ['wecom', 'push', 'email'], 'abandoned_cart', null, null, null, 50, null, 14, 0),
-    ('maintenance', 'care', ['wecom', 'sms', 'email'], 'maintenance', 'free_maintenance', 90, null, 45, null, 30, 0),
+    ('abandoned_cart', 'marketing', ['wecom', 'push', 'email'], 'abandoned_cart', null, null, null, 50, null, '14d', 0),
+    ('maintenance', 'care', ['wecom', 'sms', 'email'], 'maintenance', 'free_maintenance', 90, null, 45, null, '30d', 0),
     ('wake_up', 'marketing', ['wecom', 'sms', 'email'], 'wake_up', 'return_discount', 30, null, 50, 'win_back', null, 0.1),
     ('wake_up_call', 'care', ['call'], 'wake_up_call', null, null, 'service', 40, null, null, 0),
-    ('win_back_low', 'care', ['wecom', 'sms', 'email'], 'win_back_low', null, null, null, 62, 'win_back', 30, 0.1),
-    ('win_back_medium', 'care', ['call', 'wecom'], 'win_back_plan', 'exclusive', 14, 'service', 88, 'win_back', 30, 0),
-    ('win_back_high', 'care', ['call', 'wecom'], 'win_back_plan', 'exclusive', 14, 'account_manager', 89, 'win_back', 30, 0),
-    ('points_expiring', 'care', ['wecom', 'sms', 'email'], 'points_expiring', null, null, null, 35, null, 30, 0),
+    ('win_back_low', 'care', ['wecom', 'sms', 'email'], 'win_back_low', null, null, null, 62, 'win_back', '30d', 0.1),
+    ('win_back_medium', 'care', ['call', 'wecom'], 'win_back_plan', 'exclusive', 14, 'service', 88, 'win_back', '30d', 0),
+    ('win_back_high', 'care', ['call', 'wecom'], 'win_back_plan', 'exclusive', 14, 'account_manager', 89, 'win_back', '30d', 0),
+    ('points_expiring', 'care', ['wecom', 'sms', 'email'], 'points_expiring', null, null, null, 35, null, '30d', 0),
     ('tier_reached', 'care', ['wecom', 'sms', 'email'], 'tier_reached', null, null, null, 66, null, null, 0),
     ('referral_thanks', 'care', ['wecom', 'sms', 'email'], 'referral_thanks', null, null, null, 58, null, null, 0),
-    ('core_welcome', 'care', ['wecom', 'call'], 'core_welcome', null, null, 'account_manager', 69, null, 180, 0),
+    ('core_welcome', 'care', ['wecom', 'call'], 'core_welcome', null, null, 'account_manager', 69, null, '180d', 0),
     ('new_products_first', 'marketing', ['wecom', 'push', 'email'], 'new_products_first', null, null, null, 49, null, null, 0),
     ('core_contact', 'care', ['wecom', 'call'], 'core_contact', null, null, 'account_manager', 68, null, null, 0),
     ('core_interview', 'survey', ['call', 'visit'], 'core_interview', null, null, 'account_manager', 67, null, null, 0),
     ('potential_survey', 'survey', ['wecom', 'sms', 'email'], 'potential_survey', null, null, null, 30, null, null, 0),
     ('useful_content', 'care', ['wecom', 'email'], 'useful_content', null, null, null, 15, null, null, 0),
-    ('exclusive_offer', 'marketing', ['wecom', 'sms', 'email'], 'exclusive_offer', 'exclusive', 14, null, 48, 'win_back', null, 0.1)
-) as r (rule, purpose, preference, template, offer, valid_days, who, priority, cap_group, cooldown_days, share);
+    ('exclusive_offer', 'marketing', ['wecom', 'sms', 'email'], 'exclusive_offer', 'exclusive', 14, null, 48, 'win_back', '6mo', 0.1)
+) as r (rule, purpose, preference, template, offer, valid_days, who, priority, cap_group, cooldown, share);
 
 -- Per rule and channels that are left, the first in the rule's order.
 create temp table firsts as
@@ -212,12 +213,15 @@ with late as (
     from recent
 )
 select 'order_paid' as rule, 1 as days, paid_at as occurred_at, * from late
-where local_date(paid_at) >= getvariable('today') - 1 and not is_returned and not is_delivered
+where
+    local_date(paid_at) >= getvariable('today') - 1 and not is_returned and not is_delivered
+    and not coalesce(status in ('preparing', 'shipped'), false) and shipped_at is null
 union all
 select 'order_preparing', 1, coalesce(updated_at, paid_at) as moment, * from late
 where
     status = 'preparing' and local_date(moment) >= getvariable('today') - 1
     and moment <= getvariable('as_of') and not is_returned and not is_delivered
+    and shipped_at is null
 union all
 select 'order_shipped', 2, shipped_at, * from late
 where local_date(shipped_at) >= getvariable('today') - 2 and not is_returned and not is_delivered
@@ -430,13 +434,13 @@ birthdays as (
     select
         customer_id, if(segment = 'core', 'birthday_core', 'birthday') as rule,
         'birthday:' || year(day) as occasion, day as came_up_on, null::timestamp as occurred_at,
-        midnight(day + 2) as expires_at, expires_at as due_at,
+        midnight(day + 1) as expires_at, expires_at as due_at,
         json_merge_patch('{}', json_object(
             'occasion_on', day,
             'years', if(year(day) - year(birthday) between 1 and 119, year(day) - year(birthday), null)
         ))::varchar as about
     from people
-    inner join (select unnest([getvariable('today') - 1, getvariable('today')])::date as day)
+    inner join (select getvariable('today') as day)
         on month(birthday) * 100 + day(birthday) = month(day) * 100 + day(day)
         or (
             month(birthday) * 100 + day(birthday) = 229 and month(day) * 100 + day(day) = 228
@@ -448,12 +452,12 @@ birthdays as (
 members as (
     select
         customer_id, 'membership_anniversary' as rule, 'membership:' || year(day) as occasion,
-        day as came_up_on, null::timestamp as occurred_at, midnight(day + 4) as expires_at,
+        day as came_up_on, null::timestamp as occurred_at, midnight(day + 3) as expires_at,
         expires_at as due_at,
         json_object('occasion_on', day, 'years', year(day) - year(member_since))::varchar as about
     from people
     inner join (
-        select unnest([getvariable('today') - 3, getvariable('today') - 2, getvariable('today') - 1, getvariable('today')])::date as day
+        select unnest([getvariable('today') - 2, getvariable('today') - 1, getvariable('today')])::date as day
     )
         on month(member_since) * 100 + day(member_since) = month(day) * 100 + day(day)
         or (
@@ -466,7 +470,7 @@ members as (
 festivals as (
     select
         customer_id, rule, f.occasion || ':' || date as occasion, date - before as came_up_on,
-        null::timestamp as occurred_at, midnight(came_up_on + days + 1) as expires_at,
+        null::timestamp as occurred_at, midnight(came_up_on + days) as expires_at,
         expires_at as due_at, json_object('occasion_on', date)::varchar as about
     from (values
         ('spring_festival', 'spring_festival', 1, 2, ['core', 'potential', 'new', 'dormant']),
@@ -477,14 +481,14 @@ festivals as (
     ) as f (rule, occasion, before, days, segments)
     inner join program.occasion_days as d
         on f.occasion = d.occasion
-        and date - before between getvariable('today') - days and getvariable('today')
+        and date - before between getvariable('today') - days + 1 and getvariable('today')
     inner join people on list_contains(segments, segment)
 ),
 
 entered as (
     select
         customer_id, e.rule, kind || ':' || value || ':' || since as occasion, since as came_up_on,
-        null::timestamp as occurred_at, midnight(since + days + 1) as expires_at,
+        null::timestamp as occurred_at, midnight(since + days) as expires_at,
         case hours when 24 then midnight(since) + interval 24 hours when 3 then due_at else expires_at end as due_at,
         '{"' || key || '":"' || value || '"}' as about
     from (
@@ -492,15 +496,15 @@ entered as (
             customer_id, if(segment = 'core', 'core_welcome', 'repurchase_incentive') as rule,
             'segment' as kind, 'segment' as key, segment as value, segment_entered_on as since,
             7 as days, if(segment = 'core', 3, null) as hours
-        from people where segment in ('core', 'potential') and segment_entered_on >= getvariable('today') - 7
+        from people where segment in ('core', 'potential') and segment_entered_on > getvariable('today') - 7
         union all
         select customer_id, 'tier_reached', 'tier', 'tier', tier, tier_entered_on, 7, null
-        from people where tier in ('silver', 'gold') and tier_entered_on between getvariable('today') - 7 and getvariable('today')
+        from people where tier in ('silver', 'gold') and tier_entered_on between getvariable('today') - 6 and getvariable('today')
         union all
         select
             customer_id, 'win_back_' || churn_level, 'alert_level', 'level', churn_level,
             level_entered_on, 3, if(churn_level = 'low', null, 24)
-        from people where level_entered_on >= getvariable('today') - 3 and churn_level in ('low', 'medium', 'high')
+        from people where level_entered_on > getvariable('today') - 3 and churn_level in ('low', 'medium', 'high')
     ) as e
     left join due on e.since = day and n = 3
 ),
@@ -520,8 +524,8 @@ turns as (
 cadences as (
     select
         customer_id, rule, 'turn:' || since as occasion, since as came_up_on,
-        null::timestamp as occurred_at, midnight(since + days + 1) as expires_at,
-        coalesce(due_at, midnight(since + days + 1)) as due_at, about
+        null::timestamp as occurred_at, midnight(since + days) as expires_at,
+        coalesce(due_at, midnight(since + days)) as due_at, about
     from (
         select
             customer_id, 'recommendation' as rule, getvariable('today') - fortnight_age::integer as since,
@@ -531,35 +535,35 @@ cadences as (
             ))::varchar as about
         from turns
         inner join next_products using (customer_id)
-        where fortnight_age <= 3
+        where fortnight_age < 3
         union all
         select
             customer_id, 'useful_content',
             if(month + o <= getvariable('today'), month + o, (month - interval 1 month)::date + o) as since,
             3, null, '{}'
         from (select *, (draw('turn|useful_content|' || customer_id) % 28)::integer as o from turns)
-        where since >= getvariable('today') - 3
+        where since > getvariable('today') - 3
         union all
         select
             customer_id, 'core_contact',
             if(month + o <= getvariable('today'), month + o, (month - interval 1 month)::date + o) as since,
             7, 5, '{}'
         from (select *, (draw('turn|core_contact|' || customer_id) % 28)::integer as o from turns where segment = 'core')
-        where since >= getvariable('today') - 7
+        where since > getvariable('today') - 7
         union all
         select
             customer_id, 'core_interview',
             if(half + o <= getvariable('today'), half + o, (half - interval 6 months)::date + o) as since,
             14, 10, '{}'
         from (select *, (draw('turn|core_interview|' || customer_id) % 168)::integer as o from turns where segment = 'core')
-        where since >= getvariable('today') - 14
+        where since > getvariable('today') - 14
         union all
         select
             customer_id, 'potential_survey',
             if(half + o <= getvariable('today'), half + o, (half - interval 6 months)::date + o) as since,
             7, null, '{}'
         from (select *, (draw('turn|potential_survey|' || customer_id) % 168)::integer as o from turns where segment = 'potential')
-        where since >= getvariable('today') - 7
+        where since > getvariable('today') - 7
     )
     left join due on since = day and workdays = n
 ),
@@ -569,7 +573,7 @@ exclusive as (
         customer_id, 'exclusive_offer' as rule,
         'turn:' || if(half + o <= getvariable('today'), half + o, (half - interval 6 months)::date + o) as occasion,
         getvariable('today') as came_up_on, null::timestamp as occurred_at,
-        midnight(getvariable('today') + 8) as expires_at, expires_at as due_at, '{}' as about
+        midnight(getvariable('today') + 7) as expires_at, expires_at as due_at, '{}' as about
     from (
         select *, (draw('turn|exclusive_offer|' || customer_id) % 168)::integer as o
         from turns
@@ -684,13 +688,10 @@ permitted as (
         asked & coalesce(s.bits, 0) as suppressed,
         allowed & (63 - suppressed) as left_over,
         s.reasons as suppression_reasons,
-        -- Calls wait for a working day, all but service messages for 9:00.
+        -- Everything waits for 9:00, calls for a working day.
         if(getvariable('call_on') > getvariable('today'), left_over & 61, left_over) as today_bits,
-        getvariable('as_of') + if(r.purpose = 'service', interval 0 hours, interval 9 hours) as opens_at,
-        if(
-            getvariable('call_on') > getvariable('today'),
-            midnight(getvariable('call_on')) + if(r.purpose = 'service', interval 0 hours, interval 9 hours), opens_at
-        ) as call_at
+        getvariable('as_of') + interval 9 hours as opens_at,
+        midnight(getvariable('call_on')) + interval 9 hours as call_at
     from candidates as c
     inner join rules as r using (rule)
     inner join people as p using (customer_id)
@@ -725,12 +726,11 @@ chosen as (
         case
             when left_over = 0 then null
             when channel = 'call' and getvariable('call_on') > getvariable('today') then 'working days only'
-            when purpose = 'service' then 'now'
             else 'quiet hours'
         end as waits_for,
         case when channel = 'call' then call_at when channel is not null then opens_at end as slot_at,
         if(channel = 'call', getvariable('call_on'), getvariable('today')) as slot_on,
-        d.decided_as_of, l.last_contact_on, l.last_contact_on + cooldown_days as cool_on, fr.is_fresh
+        d.decided_as_of, l.last_contact_on, (l.last_contact_on + pause)::date as cool_on, fr.is_fresh
     from timed as t
     inner join freshness as fr using (purpose)
     left join (select channel as own_channel, bit from channels) as own
@@ -775,7 +775,7 @@ twice as (
             order by list_position(['today', 'later'], timing) nulls last, came_up_on, decision_key
         ) as place
     from early
-    where early_gate is null and cooldown_days is not null
+    where early_gate is null and cooldown is not null
 ),
 
 drawn as (
@@ -795,7 +795,7 @@ select
     * exclude (preferred_channel, opens_at, call_at, today_bits, usable_today, usable, eligible),
     case
         when
-            purpose <> 'service' and preferred_time_from >= '09:00' and preferred_time_from < '21:00'
+            preferred_time_from >= '09:00' and preferred_time_from < '21:00'
             and midnight(slot_on) + to_minutes(left(preferred_time_from, 2)::integer * 60 + right(preferred_time_from, 2)::integer)
             between slot_at + interval 1 microsecond and least(expires_at, due_at) - interval 1 microsecond
             then midnight(slot_on) + to_minutes(left(preferred_time_from, 2)::integer * 60 + right(preferred_time_from, 2)::integer)
@@ -957,8 +957,8 @@ select
         when 'reentry' then 'decided before, on ' || local_date(decided_as_of)
         when 'cooldown' then if(
             cool_on > getvariable('today'),
-            'last contact by this rule on ' || last_contact_on || ', at least ' || cooldown_days || 'd between two',
-            'another occasion of this rule goes first, at least ' || cooldown_days || 'd between two'
+            'last contact by this rule on ' || last_contact_on || ', at least ' || cooldown || ' between two',
+            'another occasion of this rule goes first, at least ' || cooldown || ' between two'
         )
         when 'holdout' then 'left alone for comparison (' || holdout_scope || ')'
         when 'quiet_hours' then if(
@@ -993,7 +993,7 @@ select
     || ', "reasons": ' || quoted(suppression_reasons) || ', "left": ' || left_over.json
     || '}, "reentry": {"ok": ' || flag(decided_as_of is null) || ', "decided_on": ' || quoted(local_date(decided_as_of))
     || '}, "cooldown": {"ok": ' || flag(not waits_for_another and coalesce(cool_on <= getvariable('today'), true))
-    || ', "cooldown": ' || quoted(cooldown_days || 'd') || ', "last_contact_on": ' || quoted(last_contact_on)
+    || ', "cooldown": ' || quoted(cooldown) || ', "last_contact_on": ' || quoted(last_contact_on)
     || ', "waits_for_another": ' || flag(waits_for_another)
     || '}, "holdout": ' || case
         when in_test
