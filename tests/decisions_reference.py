@@ -92,7 +92,11 @@ class Reference:
         for event in world.rows["events"]:
             if event["at_utc"] <= world.as_of_utc:
                 self.states.setdefault(event["message_id"], set()).add(event["state"])
-        self.messages = [m for m in world.rows["messages"] if m["as_of"] < world.as_of_utc]
+        self.messages = [
+            {**m, "contact_on": self._contact_day(m)}
+            for m in world.rows["messages"]
+            if m["as_of"] < world.as_of_utc
+        ]
         self.contacts: dict[str, list[dict[str, Any]]] = {}
         for message in self.messages:
             if not self._states(message) & {*WITHDRAWN, "failed"}:
@@ -104,6 +108,21 @@ class Reference:
             for e in world.rows["exposures"]
             if e["as_of"] < world.as_of_utc and e["arm"] == "holdout"
         }
+
+    def _contact_day(self, message: dict[str, Any]) -> date:
+        """The day it went out; of what waits, not before today."""
+        known = [
+            event
+            for event in self.world.rows["events"]
+            if event["message_id"] == message["message_id"]
+            and event["at_utc"] <= self.world.as_of_utc
+        ]
+        sent = [event["at_utc"] for event in known if event["state"] in ("sent", "unknown")]
+        if sent:
+            return self.world.local(min(sent)).date()
+        if {event["state"] for event in known} & {*WITHDRAWN, "failed"}:
+            return message["contact_on"]
+        return max(message["contact_on"], self.world.today)
 
     def _states(self, message: dict[str, Any]) -> set[str]:
         return self.states.get(message["message_id"], set())

@@ -40,6 +40,8 @@ from conftest import Company
 from day_world import PATIENCE, ZONE, Arrival, Clock, Gateway, PostOffice, at
 from test_feedback import SECRET, start
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = load_program("retail_care")
 TICKS = ("00:05", "08:55", "09:00", "09:20", "09:40", "10:00", "10:20", "12:00", "14:30", "18:00",
          "18:20", "20:30", "21:05", "23:55")  # fmt: skip

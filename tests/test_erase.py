@@ -312,6 +312,7 @@ def test_others_with_the_same_address_are_counted(crm: Crm) -> None:
     assert erase(crm.settings, "C1", "asked for it", NOW).shared == 1
 
 
+@pytest.mark.slow
 def test_published_history_goes_on_under_the_pseudonym(tmp_path: Path) -> None:
     # One lake, one erasure, and the day after.
     folder = tmp_path / "crm"

@@ -11,7 +11,7 @@ from careloop.cli.run import Steps, refresh_once
 from careloop.published import query
 from careloop.settings import PROJECT_ROOT, Settings, load_settings
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 SHARED = PROJECT_ROOT.parent / "shared" / "data"
 
 

@@ -159,6 +159,7 @@ def test_a_replay_of_an_earlier_day_is_identical_and_moves_nothing(
     assert table_text(original) == before
 
 
+@pytest.mark.slow
 def test_versions_are_kept_by_number(company: Company, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(company.settings.home, home, symlinks=True)
@@ -204,6 +205,7 @@ def test_one_run_at_a_time(company: Company) -> None:
         refresh_once(company.settings, DAYS[-1], Steps(quiet=True))
 
 
+@pytest.mark.slow
 def test_kill_at_random_moments_then_run_again(company: Company, tmp_path: Path) -> None:
     """kill -9 during `careloop run`, three times; then once undisturbed: the same marts."""
     home = tmp_path / "home"
