@@ -50,7 +50,7 @@ docs: setup ## Write the pages that are generated from the code
 	sed -i '/^## Every key/,$$d' docs/program-packs.md
 	$(BIN)/careloop program schema >> docs/program-packs.md
 
-bench: setup ## Measure; see benchmarks/README.md
+bench: setup ## Measure the refresh; others (decisions, mail, ledger …): benchmarks/README.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 

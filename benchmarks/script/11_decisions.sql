@@ -589,15 +589,26 @@ union all from festivals union all from entered union all from cadences union al
 -- -- what was sent before, who said no, who is left in peace -------------------------------------
 create temp table contacts as
 select
-    m.decision_key, m.customer_id, m.rule, m.purpose, m.channel, m.cap_group, m.contact_on, m.as_of,
+    m.decision_key, m.customer_id, m.rule, m.purpose, m.channel, m.cap_group, m.as_of,
+    case
+        when e.sent_at is not null then local_date(e.sent_at)
+        when e.message_id is null then greatest(m.contact_on, getvariable('today'))
+        else m.contact_on
+    end as contact_on,
     coalesce(m.is_cap_exempt, false) as is_cap_exempt,
-    e.message_id is null as is_contact,
+    not coalesce(e.came_to_nothing, false) as is_contact,
     not coalesce(e.was_withdrawn, false) as is_decided
 from ledger.messages as m
 left join (
-    select message_id, bool_or(state <> 'failed') as was_withdrawn
+    select
+        message_id,
+        bool_or(state in ('cancelled', 'expired', 'suppressed')) as was_withdrawn,
+        bool_or(state in ('cancelled', 'expired', 'suppressed', 'failed')) as came_to_nothing,
+        min(at_utc) filter (where state in ('sent', 'unknown')) as sent_at
     from ledger.events
-    where state in ('cancelled', 'expired', 'suppressed', 'failed') and at_utc <= getvariable('as_of')
+    where
+        state in ('cancelled', 'expired', 'suppressed', 'failed', 'sent', 'unknown')
+        and at_utc <= getvariable('as_of')
     group by message_id
 ) as e using (message_id)
 where m.as_of < getvariable('as_of');
