@@ -193,7 +193,7 @@ def test_what_to_do_says_who_and_until_when(full: Settings, customer: str) -> No
     ]
     product = found.rows[-1]["item"]
     assert rows == [
-        ("alert_action", "win_back_plan", "2026-11-01", 0, "service"),
+        ("alert_action", "win_back_plan", "2026-10-31", -1, "service"),
         ("open_ticket", "complaint", "None", None, "S9"),
         ("follow_up", "call", "2026-11-30", 29, None),
         ("replace", product, "2026-11-04", 3, None),
@@ -202,7 +202,7 @@ def test_what_to_do_says_who_and_until_when(full: Settings, customer: str) -> No
     ]
     text = run(full, "customer", customer, "--locale", "zh-CN")
     assert re.search(
-        r"处理预警 +挽回方案 +2026-11-01 +今天 +客服 +专属优惠", re.sub(r" {2,}", "  ", text)
+        r"处理预警 +挽回方案 +2026-10-31 +已逾期 1 天 +客服 +专属优惠", re.sub(r" {2,}", "  ", text)
     )
     assert re.search(r"积分到期 +12 分 +2026-11-20 +19 天后", text)
 

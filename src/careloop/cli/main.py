@@ -27,6 +27,7 @@ COMMANDS = (
     "channels",
     "preview",
     "feedback",
+    "erase",
     "dispatch",
     "prefect",
 )
