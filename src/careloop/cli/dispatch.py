@@ -194,7 +194,7 @@ def print_summary(summary: Summary) -> None:
         ]
         print_table(["channel", *COUNTED, "still due"], rows)
     else:
-        out.print("nothing was due")
+        out.print("nothing was due; careloop dispatch status shows what waits for its hour")
     for route, until in summary.resting.items():
         out.print(f"{route} does not work; it rests until {until} UTC")
     unknown = summary.of("unknown")
