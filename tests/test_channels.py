@@ -602,7 +602,10 @@ def test_gone_is_a_bad_address_and_silence_is_unknown(receiver) -> None:
         channel.send(message())
     assert gone.value.bad_address
     options = WebhookOptions(type="webhook", timeout_seconds=0.3)
-    with WebhookChannel("sms", options, receiver.url) as channel, pytest.raises(UnknownOutcome):
+    with (
+        WebhookChannel("sms", options, receiver.url, None, None, lambda: NOW) as channel,
+        pytest.raises(UnknownOutcome),
+    ):
         channel.send(message())
     assert len(receiver.requests) == 2, "it had been taken over"
     with webhook(f"http://127.0.0.1:{free_port()}") as channel:
@@ -663,7 +666,7 @@ def test_robots_and_alerts_over_apprise(receiver, monkeypatch, tmp_path, caplog)
     settings = configured(
         monkeypatch, tmp_path, table, community_url=address, alerts_url=f"{address} {address}"
     )
-    channel = open_channels(settings, ["community"])["community"]
+    channel = open_channels(settings, ["community"], lambda: NOW)["community"]
     with channel:
         channel.send(message())
         for status, kind in [
@@ -692,13 +695,16 @@ def test_robots_and_alerts_over_apprise(receiver, monkeypatch, tmp_path, caplog)
     assert not notify(settings, "Dispatch stopped", "e-mail is down")
     assert not notify(Settings(home=tmp_path), "nobody", "listens")
     monkeypatch.setenv("CARELOOP_CHANNEL_COMMUNITY_URL", f"json://127.0.0.1:{free_port()}")
-    with open_channels(settings, ["community"])["community"] as down, pytest.raises(ChannelDown):
+    with (
+        open_channels(settings, ["community"], lambda: NOW)["community"] as down,
+        pytest.raises(ChannelDown),
+    ):
         down.send(message())
     assert "王小明" not in caplog.text, "Apprise's log has texts and addresses in it"
     for wrong, told in [("nonsense://", "isn't one"), (f"{address} {address}", "2 addresses")]:
         monkeypatch.setenv("CARELOOP_CHANNEL_COMMUNITY_URL", wrong)
         with pytest.raises(SettingsError, match=told) as refused:
-            open_channels(settings, ["community"])
+            open_channels(settings, ["community"], lambda: NOW)
         assert wrong not in str(refused.value)
 
 
@@ -755,7 +761,7 @@ def test_many_threads_lose_and_tear_nothing(tmp_path) -> None:
 
 def test_a_disk_that_refuses_rests_the_channel(tmp_path) -> None:
     (tmp_path / "outbox").write_text("a file")
-    with FileChannel("sms", tmp_path / "outbox" / "sms", "UTC") as channel:
+    with FileChannel("sms", tmp_path / "outbox" / "sms", "UTC", lambda: NOW) as channel:
         with pytest.raises(ChannelDown):
             channel.send(message())
         with pytest.raises(ChannelDown):
@@ -822,7 +828,7 @@ def test_a_dry_run_until_it_is_configured_and_people_for_what_is_spoken(tmp_path
         "task",
         "task",
     )
-    channels = open_channels(settings, ["email", "sms", "task", "call"], now=lambda: NOW)
+    channels = open_channels(settings, ["email", "sms", "task", "call"], lambda: NOW)
     with channels["sms"] as sms, channels["task"] as task:
         assert sms.send(message()).detail == "written to sms/2026-11-02.jsonl"
         assert "win_back_team" in task.send(message(owner_role="win_back_team")).detail
@@ -836,10 +842,10 @@ def test_secrets_come_from_the_environment_and_are_asked_for(monkeypatch, tmp_pa
     assert missing["email"] == ("CARELOOP_CHANNEL_EMAIL_PASSWORD",)
     for name in ("email", "sms"):
         with pytest.raises(SettingsError, match="CARELOOP_CHANNEL"):
-            open_channels(settings, [name])
+            open_channels(settings, [name], lambda: NOW)
     monkeypatch.setenv("CARELOOP_CHANNEL_SMS_URL", "http://sms.example.com/send?key=hush")
     with pytest.raises(SettingsError, match="https") as caught:
-        open_channels(settings, ["sms"])
+        open_channels(settings, ["sms"], lambda: NOW)
     assert "hush" not in str(caught.value)
 
 

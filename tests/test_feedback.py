@@ -472,4 +472,4 @@ def test_without_secrets_it_does_not_start(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(SettingsError, match="CARELOOP_RECEIPT_SECRET"):
             receipt_secrets()
         with pytest.raises(SettingsError):
-            create_app(Settings(home=tmp_path), RULES)
+            create_app(Settings(home=tmp_path), RULES, lambda: NOW)

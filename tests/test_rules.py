@@ -236,7 +236,7 @@ BROKEN = [
     ("unless: [ordered, contacted]", "unless: [orderd]", "rules[0].trigger.event.unless[0]",
      "did you mean ordered", "ticket_open"),
     ("cadence: {every: 2w}", "cadence: {every: 48h}", "rules[1].trigger.cadence.every",
-     "whole days of the calendar", "w"),
+     "whole days of the calendar", "w (week)"),
     ("cadence: {every: 2w}", "cadence: {every: 2w}, anniversary: {of: birthday}",
      "rules[1].trigger", "exactly one", "cadence"),
     ("entered: {segments: [potential]}", "entered: {}", "rules[2].trigger.entered",

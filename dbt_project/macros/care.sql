@@ -46,11 +46,6 @@
     {{- return(days + (20 if unit == "wd" else 2)) -}}
 {%- endmacro %}
 
-{#- The day moved on by a duration in d, w, mo, q or y; months end with their last day. -#}
-{% macro care_day_after(day, amount, unit) -%}
-    {{- plus_duration(day, amount ~ unit) -}}
-{%- endmacro %}
-
 {#-
     Condition that a row of int_care_days is the last day of a duration that begins in another
     row of it; for durations in days and longer.
@@ -59,7 +54,7 @@
     {%- if unit == "wd" -%}
         {{ last }}.is_workday and {{ last }}.workdays = {{ first }}.workdays + {{ amount }}
     {%- else -%}
-        {{ last }}.day = {{ care_day_after(first ~ ".day", amount, unit) }}
+        {{ last }}.day = {{ plus_duration(first ~ ".day", amount ~ unit) }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -20,19 +20,6 @@
     {{- return(program_rows("select sum(bit) as bits from program.channels")[0]["bits"] | int) -}}
 {%- endmacro %}
 
-{#- UTC timestamp of a wall time in the program's zone; a time that is skipped moves on. -#}
-{% macro utc_time(local_time) -%}
-    {{- return(adapter.dispatch("utc_time", "careloop")(local_time)) -}}
-{%- endmacro %}
-
-{% macro default__utc_time(local_time) -%}
-    to_utc_timestamp({{ local_time }}, {{ zone() }})
-{%- endmacro %}
-
-{% macro duckdb__utc_time(local_time) -%}
-    timezone('UTC', timezone({{ zone() }}, {{ local_time }}))
-{%- endmacro %}
-
 {#- A date with a time of day in minutes, as a wall time. -#}
 {% macro day_minute(day, minute) -%}
     {{- return(adapter.dispatch("day_minute", "careloop")(day, minute)) -}}
@@ -48,15 +35,7 @@
 
 {#- First 8 hex digits of the MD5 of a text, as a share from 0 to below 1. -#}
 {% macro share_by_md5(text) -%}
-    {{- return(adapter.dispatch("share_by_md5", "careloop")(text)) -}}
-{%- endmacro %}
-
-{% macro default__share_by_md5(text) -%}
-    (cast(conv(substr(md5({{ text }}), 1, 8), 16, 10) as double) / 4294967296)
-{%- endmacro %}
-
-{% macro duckdb__share_by_md5(text) -%}
-    (cast(cast('0x' || substr(md5({{ text }}), 1, 8) as bigint) as double) / 4294967296)
+    (cast({{ hash_number(text) }} as double) / 4294967296)
 {%- endmacro %}
 
 {#- About how many days a duration is, as careloop.program.base.rough_days counts. -#}

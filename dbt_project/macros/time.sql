@@ -74,17 +74,22 @@
     cast({{ local_time(timestamp_utc) }} as date)
 {%- endmacro %}
 
+{#- UTC timestamp of a wall time in the program's zone; a time that is skipped moves on. -#}
+{% macro utc_time(local_time) -%}
+    {{- return(adapter.dispatch("utc_time", "careloop")(local_time)) -}}
+{%- endmacro %}
+
+{% macro default__utc_time(local_time) -%}
+    to_utc_timestamp({{ local_time }}, {{ zone() }})
+{%- endmacro %}
+
+{% macro duckdb__utc_time(local_time) -%}
+    timezone('UTC', timezone({{ zone() }}, {{ local_time }}))
+{%- endmacro %}
+
 {#- UTC timestamp of the local midnight that begins a date in the program's zone. -#}
 {% macro day_start_utc(local_day) -%}
-    {{- return(adapter.dispatch("day_start_utc", "careloop")(local_day)) -}}
-{%- endmacro %}
-
-{% macro default__day_start_utc(local_day) -%}
-    to_utc_timestamp(cast({{ local_day }} as timestamp), {{ zone() }})
-{%- endmacro %}
-
-{% macro duckdb__day_start_utc(local_day) -%}
-    timezone('UTC', timezone({{ zone() }}, cast({{ local_day }} as timestamp)))
+    {{- utc_time("cast(" ~ local_day ~ " as timestamp)") -}}
 {%- endmacro %}
 
 {#-

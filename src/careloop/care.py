@@ -104,7 +104,7 @@ def send_due(
     progress: Progress | None = None,
 ) -> Summary:
     """Send what is planned and due on ``routes``, as `careloop.dispatch.dispatch` does."""
-    channels = open_channels(settings, routes, zone=program.zone, now=now)
+    channels = open_channels(settings, routes, now, program.zone)
     with open_ledger(settings) as ledger, Renderer(settings, program) as renderer:
 
         def render(batch: Sequence[Message]) -> Mapping[str, Any]:

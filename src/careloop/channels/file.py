@@ -13,7 +13,6 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from careloop.channels.base import ChannelDown, Receipt, Rendered
-from careloop.clock import now as wall_clock
 from careloop.durable import sync
 
 START = b'{"message_id": "'
@@ -27,9 +26,7 @@ class FileChannel:
 
     accepts_idempotency_key = True
 
-    def __init__(
-        self, name: str, folder: Path, zone: str, now: Callable[[], datetime] = wall_clock
-    ) -> None:
+    def __init__(self, name: str, folder: Path, zone: str, now: Callable[[], datetime]) -> None:
         self.name = name
         self.folder = folder
         self._zone = ZoneInfo(zone)

@@ -21,7 +21,6 @@ from careloop.channels.options import (
     is_loopback,
 )
 from careloop.channels.task import TaskChannel
-from careloop.clock import now as wall_clock
 from careloop.errors import SettingsError
 from careloop.program.base import Channel as ChannelName
 from careloop.program.channels import SPOKEN
@@ -96,9 +95,8 @@ def check_settings(settings: Settings) -> None:
 def open_channels(
     settings: Settings,
     names: Iterable[str],
-    *,
+    now: Callable[[], datetime],
     zone: str | None = None,
-    now: Callable[[], datetime] = wall_clock,
 ) -> dict[str, CheckedChannel]:
     """The channels by name, ready to be entered; nothing is connected yet.
 

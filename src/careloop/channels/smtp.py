@@ -25,7 +25,6 @@ from careloop.channels.base import (
 from careloop.channels.mail import compose, mail_address
 from careloop.channels.options import SmtpOptions
 from careloop.channels.private import scrubbed
-from careloop.clock import now as wall_clock
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _DETAIL = re.compile(r"^\s*(\d\.\d{1,3}\.\d{1,3})\b")
@@ -52,8 +51,8 @@ class SmtpChannel:
         self,
         name: str,
         options: SmtpOptions,
-        password: str | None = None,
-        now: Callable[[], datetime] = wall_clock,
+        password: str | None,
+        now: Callable[[], datetime],
     ) -> None:
         self.name = name
         self.options = options

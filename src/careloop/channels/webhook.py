@@ -23,7 +23,6 @@ from careloop.channels.base import (
 )
 from careloop.channels.options import WebhookOptions
 from careloop.channels.shapes import TokenExpired, accepted, at_path, body
-from careloop.clock import now as wall_clock
 
 # It logs addresses with the tokens in them.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -50,9 +49,9 @@ class WebhookChannel:
         name: str,
         options: WebhookOptions,
         url: str,
-        secret: str | None = None,
-        token: str | None = None,
-        now: Callable[[], datetime] = wall_clock,
+        secret: str | None,
+        token: str | None,
+        now: Callable[[], datetime],
     ) -> None:
         self.name = name
         self.options = options

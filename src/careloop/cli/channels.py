@@ -9,6 +9,7 @@ from careloop.channels.base import DeliveryError
 from careloop.channels.registry import ALERTS, NAMES, example, open_channels, setups
 from careloop.cli.options import Home
 from careloop.cli.output import JsonFlag, console, print_json, print_table
+from careloop.clock import now
 from careloop.errors import CareloopError, SettingsError
 from careloop.messages.links import gaps
 from careloop.program.channels import ADDRESS
@@ -79,7 +80,7 @@ def send_test(
     settings = load_settings(home=home)
     if to is None and ADDRESS.get(name):
         raise SettingsError(f"a message by {name} needs an address", "add --to")
-    channel = open_channels(settings, [name])[name]
+    channel = open_channels(settings, [name], now)[name]
     try:
         with channel:
             receipt = channel.send(example(name, to, locale))
@@ -97,7 +98,7 @@ def _checked(settings: Settings, name: str) -> tuple[str, bool, str]:
     if name == ALERTS and name not in settings.channels:
         return name, True, "not configured: alerts go nowhere"
     try:
-        channel = open_channels(settings, [name])[name]
+        channel = open_channels(settings, [name], now)[name]
         with channel:
             return name, True, channel.check()
     except (SettingsError, DeliveryError) as error:

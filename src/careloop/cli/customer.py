@@ -9,10 +9,11 @@ from careloop.access_log import accesses, who_am_i
 from careloop.cli.options import Home
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.clock import parse_as_of
-from careloop.customer_page.page import language, read_page
+from careloop.customer_page.page import read_page
 from careloop.customer_page.personal import reveal as reveal_contact
 from careloop.customer_page.render import as_data, show, show_contact, words_of
 from careloop.errors import SettingsError
+from careloop.program.base import language
 from careloop.settings import load_settings
 
 LOCALES = ("en", "zh-CN")

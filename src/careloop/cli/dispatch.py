@@ -5,10 +5,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import Connection
 
 from careloop import clock
 from careloop.care import ROUTES, plan_published, send_due
@@ -17,7 +19,7 @@ from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.dispatch import Summary
 from careloop.errors import SettingsError
 from careloop.ledger import controls, show
-from careloop.ledger.database import Ledger, open_ledger, utc
+from careloop.ledger.database import open_ledger, utc
 from careloop.plan import plan as plan_version
 from careloop.published import versions
 from careloop.refresh import program_of
@@ -205,10 +207,11 @@ def print_summary(summary: Summary) -> None:
 
 
 def _ordered(
-    order: Callable[[Ledger], None], said: str, home: Any, ledger_url: str | None, as_json: bool
+    order: Callable[[Connection], None], said: str, home: Any, ledger_url: str | None, as_json: bool
 ) -> None:
-    with open_ledger(load_settings(home=home, ledger_url=ledger_url)) as ledger:
-        order(ledger)
+    settings = load_settings(home=home, ledger_url=ledger_url)
+    with open_ledger(settings) as ledger, ledger.write() as con:
+        order(con)
     if as_json:
         print_json({"ok": True, "said": said})
     else:
@@ -221,12 +224,13 @@ def pause(home: Home = None, ledger_url: LedgerUrl = None, as_json: JsonFlag = F
 
     Example: careloop dispatch pause
     """
-
-    def order(ledger: Ledger) -> None:
-        with ledger.write() as con:
-            controls.pause(con, utc(clock.now()))
-
-    _ordered(order, "paused; careloop dispatch resume goes on", home, ledger_url, as_json)
+    _ordered(
+        partial(controls.pause, now=utc(clock.now())),
+        "paused; careloop dispatch resume goes on",
+        home,
+        ledger_url,
+        as_json,
+    )
 
 
 @dispatch_app.command("resume")
@@ -235,12 +239,7 @@ def resume(home: Home = None, ledger_url: LedgerUrl = None, as_json: JsonFlag = 
 
     Example: careloop dispatch resume
     """
-
-    def order(ledger: Ledger) -> None:
-        with ledger.write() as con:
-            controls.resume(con)
-
-    _ordered(order, "resumed", home, ledger_url, as_json)
+    _ordered(controls.resume, "resumed", home, ledger_url, as_json)
 
 
 @dispatch_app.command("stop")
@@ -249,12 +248,13 @@ def stop(home: Home = None, ledger_url: LedgerUrl = None, as_json: JsonFlag = Fa
 
     Example: careloop dispatch stop
     """
-
-    def order(ledger: Ledger) -> None:
-        with ledger.write() as con:
-            controls.stop(con, utc(clock.now()))
-
-    _ordered(order, "running dispatchers end", home, ledger_url, as_json)
+    _ordered(
+        partial(controls.stop, now=utc(clock.now())),
+        "running dispatchers end",
+        home,
+        ledger_url,
+        as_json,
+    )
 
 
 @dispatch_app.command("status")

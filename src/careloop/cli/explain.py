@@ -8,9 +8,9 @@ import typer
 from careloop.cli.options import Home, ProgramName
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.clock import parse_as_of
-from careloop.customer_page.page import language
 from careloop.explain.read import Explained, explain
 from careloop.explain.words import Sentences
+from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.settings import load_settings

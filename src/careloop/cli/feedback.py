@@ -55,4 +55,4 @@ def receiver(
     settings = load_settings(home=home, program=program)
     rules = load_program(settings.program).feedback
     console().print(f"receiving on http://{host}:{port}/ (receipts, u/…, healthz)")
-    serve(settings, rules, host, port)
+    serve(settings, rules, now, host, port)

@@ -12,13 +12,14 @@ from careloop.cli.output import JsonFlag, console, print_table
 from careloop.clock import now
 from careloop.errors import SettingsError
 from careloop.messages.batch import render_batch
+from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.settings import Settings, load_settings
 from careloop.task_list import files
 from careloop.task_list.table import Row, Say, knows_staff, revealed, rows
 from careloop.task_list.tasks import mark_done, read_tasks
-from careloop.task_list.words import language, words
+from careloop.task_list.words import words
 
 LOCALES = ("en", "zh-CN")
 SHOWN = ("task", "owner_role", "owner_id", "due", "state", "customer_id", "rule", "channel")

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from careloop.errors import CareloopError, SettingsError
+from careloop.program.base import language
 from careloop.published import open_published
 from careloop.settings import Settings
 from careloop.warehouse import literal, quote
@@ -75,11 +76,6 @@ def sections() -> list[Section]:
     """Every section in the order of the page."""
     text = files("careloop.customer_page").joinpath("sections.yml").read_text("utf-8")
     return [Section(**body) for body in yaml.safe_load(text)]
-
-
-def language(locale: str) -> str:
-    """``zh`` or ``en``, the languages of the page."""
-    return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def read_page(

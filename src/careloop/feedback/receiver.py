@@ -21,7 +21,6 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from careloop.clock import now as wall_clock
 from careloop.feedback import pages
 from careloop.feedback.addresses import address_of
 from careloop.feedback.limits import Buckets
@@ -86,7 +85,7 @@ class Desk:
 def create_app(
     settings: Settings,
     rules: Feedback,
-    clock: Callable[[], datetime] = wall_clock,
+    clock: Callable[[], datetime],
     ticks: Callable[[], float] = time.monotonic,
     per_second: float = 50,
     burst: int = 500,
@@ -253,13 +252,15 @@ async def _unavailable(request: Request, error: Exception) -> Response:  # noqa:
     return JSONResponse(answer, 503, {**HEADERS, **RETRY})
 
 
-def serve(settings: Settings, rules: Feedback, host: str, port: int) -> None:
+def serve(
+    settings: Settings, rules: Feedback, clock: Callable[[], datetime], host: str, port: int
+) -> None:
     """Serve until interrupted. Behind a proxy on this machine the sender is read from
     X-Forwarded-For."""
     import uvicorn
 
     uvicorn.run(
-        create_app(settings, rules),
+        create_app(settings, rules, clock),
         host=host,
         port=port,
         access_log=False,

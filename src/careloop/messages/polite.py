@@ -1,14 +1,14 @@
 """How a customer is addressed, and how dates, money and offers read, by language."""
 
-import calendar
 import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
-from careloop.program.base import split_duration
+from careloop.program.base import language, split_duration
 from careloop.program.care import Offer
+from careloop.program.dates import MONTHS, months_after
 
 COMPOUND_SURNAMES = re.compile(
     "欧阳|太史|端木|上官|司马|东方|独孤|南宫|万俟|闻人|夏侯|诸葛|尉迟|公羊|赫连|澹台|皇甫|宗政|濮阳|公冶|"
@@ -20,11 +20,6 @@ _NOT_A_NAME = re.compile(r"://|www\.|@|\.(com|cn|net|org|top|xyz|info)\b", re.IG
 _LONGEST_NAME = 60
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September")
 _MONTHS += ("October", "November", "December")
-
-
-def language(locale: str) -> str:
-    """``zh`` or ``en``: the two languages texts of a pack are written in."""
-    return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def clean(value: object) -> str | None:
@@ -144,10 +139,7 @@ def valid_until(offer: Offer, given_on: date | None) -> date | None:
         return None
     start = max(given_on, offer.starts_on or given_on)
     amount, unit = split_duration(offer.valid)
-    if unit in ("mo", "q", "y"):
-        months = start.year * 12 + start.month - 1 + amount * {"mo": 1, "q": 3, "y": 12}[unit]
-        year, month = divmod(months, 12)
-        last = calendar.monthrange(year, month + 1)[1]
-        return date(year, month + 1, min(start.day, last))
+    if unit in MONTHS:
+        return months_after(start, amount * MONTHS[unit])
     days = {"d": amount, "wd": amount, "w": amount * 7}.get(unit, 0)
     return start + timedelta(days=days)

@@ -17,7 +17,8 @@ from markupsafe import Markup, escape
 
 from careloop.errors import ProgramError
 from careloop.messages.files import Source, locate, read_source
-from careloop.messages.polite import clean, language
+from careloop.messages.polite import clean
+from careloop.program.base import language
 from careloop.program.model import Program
 
 SUBJECT_LIMIT = 200

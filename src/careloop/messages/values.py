@@ -14,7 +14,6 @@ from careloop.messages.polite import (
     clean_name,
     day,
     greeting,
-    language,
     moment,
     money,
     number,
@@ -22,7 +21,7 @@ from careloop.messages.polite import (
     valid_until,
 )
 from careloop.messages.variables import available
-from careloop.program.base import Text
+from careloop.program.base import Text, language
 from careloop.program.care import Offer
 from careloop.program.channels import SPOKEN
 from careloop.program.model import Program

@@ -66,6 +66,11 @@ class Text(Closed):
     zh: Line = Field(description="Chinese text.")
 
 
+def language(locale: str) -> str:
+    """The language of a ``Text`` for a locale: ``zh`` or ``en``."""
+    return "zh" if locale.lower().startswith("zh") else "en"
+
+
 @dataclass
 class Mistake:
     """One thing wrong in a pack. loc: keys and list positions from where it is checked."""

@@ -14,7 +14,7 @@ from careloop.program.base import duration_seconds, split_duration
 from careloop.program.calendar import CalendarDay, WorkCalendar, calendar_days, work_intervals
 
 EPOCH = date(1970, 1, 1)
-_MONTHS = {"mo": 1, "q": 3, "y": 12}
+MONTHS = {"mo": 1, "q": 3, "y": 12}
 _DAYS = {"d": 1, "w": 7}
 NO_HOURS = time(18)
 
@@ -84,7 +84,7 @@ def turn_start(rule: str, customer_id: str, every: str, on: date) -> date:
     if unit in _DAYS:
         length = amount * _DAYS[unit]
         return on - timedelta(days=((on - EPOCH).days - number) % length)
-    months = amount * _MONTHS[unit]
+    months = amount * MONTHS[unit]
     period = (on.year * 12 + on.month - 1) // months * months
     offset = timedelta(days=number % (28 * months))
     start = _first_of(period) + offset
@@ -113,9 +113,9 @@ def day_after(day: date, duration: str, work: WorkDays) -> date:
         return work.nth_after(day, amount)
     if unit in _DAYS:
         return day + timedelta(days=amount * _DAYS[unit])
-    if unit not in _MONTHS:
+    if unit not in MONTHS:
         raise ValueError(f"{duration} is shorter than a day")
-    return _months_after(day, amount * _MONTHS[unit])
+    return months_after(day, amount * MONTHS[unit])
 
 
 def day_before(day: date, duration: str) -> date:
@@ -123,12 +123,13 @@ def day_before(day: date, duration: str) -> date:
     amount, unit = split_duration(duration)
     if unit in _DAYS:
         return day - timedelta(days=amount * _DAYS[unit])
-    if unit not in _MONTHS:
+    if unit not in MONTHS:
         raise ValueError(f"{duration} is not in days of the calendar")
-    return _months_after(day, -amount * _MONTHS[unit])
+    return months_after(day, -amount * MONTHS[unit])
 
 
-def _months_after(day: date, months: int) -> date:
+def months_after(day: date, months: int) -> date:
+    """The day so many months later, at the latest the last of that month."""
     month = day.year * 12 + day.month - 1 + months
     year, month = month // 12, month % 12 + 1
     return date(year, month, min(day.day, monthrange(year, month)[1]))
@@ -173,9 +174,9 @@ def moment_after(at: datetime, duration: str) -> datetime:
     if seconds is not None:
         return at + timedelta(seconds=seconds)
     amount, unit = split_duration(duration)
-    if unit not in _MONTHS:
+    if unit not in MONTHS:
         raise ValueError(f"{duration} is in working days")
-    return datetime.combine(_months_after(at.date(), amount * _MONTHS[unit]), at.time())
+    return datetime.combine(months_after(at.date(), amount * MONTHS[unit]), at.time())
 
 
 def event_window(at: datetime, after: str | None, until: str, zone: str, work: WorkDays) -> Window:
@@ -194,6 +195,6 @@ def day_window(came_up_on: date, expires_after: str, zone: str, work: WorkDays) 
     """When something that came up on a day may be done: ``1d`` is that day only, ``1w`` seven
     days with it; working days count from the day after."""
     opens = start_of(came_up_on, zone)
-    if split_duration(expires_after)[1] in (*_DAYS, *_MONTHS):
+    if split_duration(expires_after)[1] in (*_DAYS, *MONTHS):
         return Window(came_up_on, opens, start_of(day_after(came_up_on, expires_after, work), zone))
     return Window(came_up_on, opens, deadline(opens, expires_after, zone, work))

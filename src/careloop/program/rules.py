@@ -119,17 +119,9 @@ class Entered(Closed):
 class EveryTime(Closed):
     """Regular contact. Each customer's turns are spread over the time by the customer's id."""
 
-    every: Duration = Field(description="Once in this time: days, weeks, months, quarters, years.")
-
-    @model_validator(mode="after")
-    def _calendar(self) -> Self:
-        unit = split_duration(self.every)[1]
-        allowed = ("d", "w", "mo", "q", "y")
-        if unit not in allowed:
-            refuse(
-                [Mistake(("every",), self.every, "must be in whole days of the calendar", allowed)]
-            )
-        return self
+    every: DayDuration = Field(
+        description="Once in this time: days, weeks, months, quarters, years."
+    )
 
 
 class WhileTrue(Closed):

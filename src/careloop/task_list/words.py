@@ -16,8 +16,3 @@ def words() -> dict[str, Any]:
 def word(kind: str, value: str | None, lang: str) -> str | None:
     """How a value of a kind reads; the value itself where there is no word for it."""
     return words()[kind].get(value, {}).get(lang, value) if value else None
-
-
-def language(locale: str) -> str:
-    """``zh`` or ``en``."""
-    return "zh" if locale.startswith("zh") else "en"
