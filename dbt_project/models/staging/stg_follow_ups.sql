@@ -16,7 +16,8 @@ final as (
         done_at <= {{ as_of }} and feedback is not null as is_answered,
         staff_id,
         owner_id,
-        due_on
+        due_on,
+        ticket_id
     from follow_ups
 )
 

@@ -20,13 +20,16 @@ final as (
         is_complex,
         department,
         owner_id,
+        {{ seen("automatic_response_at", as_of) }} as automatic_response_at,
         {{ seen("acknowledged_at", as_of) }} as acknowledged_at,
+        {{ seen("handed_over_at", as_of) }} as handed_over_at,
         {{ seen("first_response_at", as_of) }} as first_response_at,
         {{ seen("resolved_at", as_of) }} as resolved_at,
         {{ seen("closed_at", as_of) }} as closed_at,
         coalesce(resolved_at > {{ as_of }}, true) and coalesce(closed_at > {{ as_of }}, true)
             as is_open,
         reopened_count,
+        case when resolved_at <= {{ as_of }} then resolution end as resolution,
         case when resolved_at <= {{ as_of }} then confirmation end as confirmation,
         {{ seen("archived_at", as_of) }} as archived_at
     from tickets

@@ -80,9 +80,11 @@ order by c, k;
 delete from tick;
 insert into tick by name
 select
-    c, getvariable('first_k') as k, home = 'store' as in_store, 'product_info' as category, 'consult' as touchpoint, 'enquiry' as kind,
+    c, getvariable('first_k') as k, home = 'store' as in_store, case when home = 'store' then 'store' else 'chat' end as channel, 'product_info' as category, 'consult' as touchpoint, 'enquiry' as kind,
     'service' as department, 'general' as urgency, false as is_complex,
     (getvariable('day_start') + 32400 + rnd(c, 'asks') % 30000)::int as opened,
+    case when home <> 'store' then (getvariable('day_start') + 32404 + rnd(c, 'asks') % 30000)::int end as automatic,
+    case when home <> 'store' then (getvariable('day_start') + 32445 + rnd(c, 'asks') % 30000)::int end as handed_over,
     (getvariable('day_start') + 32430 + rnd(c, 'asks') % 30000)::int as acknowledged,
     staff_no(getvariable('managers')) as owner
 from cust where rnd(c, 'asks') % 8 = 0 and reg < getvariable('day_start')

@@ -72,6 +72,8 @@ begun as (
         case when usual = 'general' and u(hh, 0) < case kind when 'fault' then 0.45 when 'complaint' then 0.25 else 0.04 end
             then 'urgent' else usual end as urgency,
         u(hh, 1) < 0.12 as is_complex,
+        case when in_store then 'store' when kind = 'complaint' and (c + k) % 2 = 0 then 'call'
+            else ['chat', 'app', 'wecom', 'email', 'call'][1 + (c * 7 + k) % 5] end as channel,
         -- at night nobody answers: the clock starts at nine
         case when opened % 86400 < 32400 then opened - opened % 86400 + 32400
             when opened % 86400 > 79200 then opened - opened % 86400 + 118800 else opened end as open_hours
@@ -99,7 +101,9 @@ finished as (
     from solved
 )
 select
-    c, k, order_k, in_store, category, touchpoint, kind, department, urgency, is_complex, opened,
+    c, k, order_k, in_store, channel, category, touchpoint, kind, department, urgency, is_complex, opened,
+    case when channel in ('chat', 'app', 'wecom') then seen(opened + 1 + floor(pow(u(hh, 1), 6) * 40)::int)::int end as automatic,
+    case when channel in ('chat', 'app', 'wecom') then seen(opened + 45 + floor(u(hh, 1) * 600)::int)::int end as handed_over,
     seen(case when u(ht, 3) > 0.03 then ack end)::int as acknowledged,
     seen(respond)::int as responded,
     seen(case when not is_stuck then solve0 end)::int as solved_first,
@@ -125,6 +129,11 @@ select
     replace(pick(p.texts, rnd(row_no(t.c, t.k), 'words')), '{order}', coalesce(order_id(t.c, t.order_k, t.in_store), '–'))
     || case when rnd(row_no(t.c, t.k), 'more') % 5 = 0 then chr(10) || pick(m.texts, rnd(row_no(t.c, t.k), 'more words')) else '' end as description,
     case when t.resolved is not null then pick(r.texts, rnd(row_no(t.c, t.k), 'result')) end as result,
+    case when t.resolved is not null then pick(
+        case t.kind when 'complaint' then ['apology', 'compensation', 'refund', 'replacement'] when 'fault' then ['repair', 'replacement', 'remote_help']
+            when 'return' then ['return_accepted', 'refund', 'exchange'] when 'enquiry' then ['explained', 'guide_sent'] else ['noted', 'passed_on'] end,
+        rnd(row_no(t.c, t.k), 'resolution')
+    ) end as resolution,
     greatest(t.opened, t.acknowledged, t.responded, t.solved_first, t.reopened, t.resolved, t.closed, t.archived) as updated
 from tick t
 join cust using (c)
