@@ -244,6 +244,10 @@ insert into fct_customer_tier_changes by name select 'k' as change_key, 0 as cha
 insert into fct_customer_tiers by name select 'c' as customer_id, 'gold' as tier,
     date '2026-06-01' as kept_until, timestamp '2026-06-30' as as_of from range(2);
 insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);
+insert into rpt_response_times by name select date '2026-06-01' as period_start, 'c' as clock,
+    'all' as slice, 'all' as slice_value, 1.5 as on_time_share from range(2);
+insert into fct_corrections by name select 't' as ticket_id, 'c' as clock, 'late' as state
+    from range(2);
 insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
     'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);
 insert into fct_points by name select 'n' as entry_id, 'd' as customer_id, 'found' as origin;

@@ -266,7 +266,9 @@ class Confidentiality(Closed):
 class Operation(Closed):
     """Regular work of the service operation."""
 
-    response_statistics_every: Period = Field(description="How often response times are reported.")
+    response_statistics_every: Literal["day", "week", "month", "quarter"] = Field(
+        description="How often response times are reported."
+    )
     quality_sample_every: Period = Field(description="How often conversations are sampled.")
     quality_sample_size: PositiveInt = Field(description="Conversations per sample.")
     review_every: Period = Field(description="How often the review meeting is.")
