@@ -122,6 +122,11 @@
     case when {{ timestamp_utc }} <= {{ as_of }} then {{ timestamp_utc }} end
 {%- endmacro %}
 
+{#- The moment so many seconds after another. -#}
+{% macro seconds_after(moment, seconds) -%}
+    {{- dbt.dateadd("second", seconds, moment) -}}
+{%- endmacro %}
+
 {#-
     End of a window that begins at a UTC timestamp: its length is the seconds or, in the
     calendar's units (mo, q, y), the amount of months.

@@ -22,7 +22,7 @@ workdays as (
     from {{ source("program", "calendar_days") }}
 ),
 
--- Where the limit is the target, it was passed when the clock broke; else it is known by the answer.
+-- Where the limit is the target, it was passed when the clock broke; else the answer tells.
 late as (
     select
         clocks.ticket_id,
@@ -78,7 +78,7 @@ dated as (
         case
             when found.unit = 'wd' then due_days.day
             when found.unit in ('s', 'm', 'h')
-                then {{ local_date(dbt.dateadd("second", "found.within_seconds", "found.found_at")) }}
+                then {{ local_date(seconds_after("found.found_at", "found.within_seconds")) }}
             else {{ plus_units("found.found_on", "found.amount", "found.unit") }}
         end as correct_by
     from found
