@@ -44,6 +44,7 @@ GRAINS = {
     "fct_follow_ups": "follow_up_id",
     "rpt_response_times": "period_start, clock, slice, slice_value",
     "fct_corrections": "ticket_id, clock",
+    "fct_quality_samples": "period_start, ticket_id",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",
