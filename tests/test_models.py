@@ -43,6 +43,9 @@ GRAINS = {
     "fct_tickets": "ticket_id",
     "dim_sla_targets": "target_key",
     "fct_follow_ups": "follow_up_id",
+    "rpt_response_times": "period_start, clock, slice, slice_value",
+    "fct_corrections": "ticket_id, clock",
+    "fct_quality_samples": "period_start, ticket_id",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",
@@ -853,7 +856,6 @@ def test_every_example_question_has_an_answer(tomorrow: Company) -> None:
             assert text.startswith("-- "), f"{file.name} does not begin with its question"
             if not con.execute(text).fetchall():
                 unanswered.add(file.stem)
-    # The random company has neither order lines nor answers on channels, nor a ledger.
     # The random company has neither order lines nor answers on channels, nor addresses.
     assert unanswered <= NOT_ANSWERED, unanswered
 

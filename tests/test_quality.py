@@ -249,6 +249,12 @@ insert into dim_sla_targets by name select 'k' as target_key, 'solved' as clock,
 insert into dim_sla_targets by name select 'l' || i as target_key, 'closed' as clock
     from range(2) as r(i);
 insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);
+insert into rpt_response_times by name select date '2026-06-01' as period_start, 'c' as clock,
+    'all' as slice, 'all' as slice_value, 1.5 as on_time_share from range(2);
+insert into fct_quality_samples by name select date '2026-06-01' as period_start,
+    't' as ticket_id, 0 as agent_sample_no from range(2);
+insert into fct_corrections by name select 't' as ticket_id, 'c' as clock, 'late' as state
+    from range(2);
 insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
     'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);
 insert into fct_points by name select 'n' as entry_id, 'd' as customer_id, 'found' as origin;

@@ -118,3 +118,8 @@
         {%- for name, value in columns.items() %}{{ name }} := {{ value }}{{ ", " if not loop.last }}{% endfor -%}
     ))
 {%- endmacro %}
+
+{#- The value that a share of the rows is at or below, interpolated; unknown ones are left out. -#}
+{% macro percentile(value, share) -%}
+    percentile_cont({{ share }}) within group (order by {{ value }})
+{%- endmacro %}
