@@ -61,7 +61,8 @@ halted as (
     from cases
     inner join halts on cases.case_id = halts.ticket_id
     where
-        halts.from_at < coalesce(cases.stopped_at, {{ as_of_utc() }} + interval '1' second)
+        coalesce(cases.started_at < cases.stopped_at, true)
+        and halts.from_at < coalesce(cases.stopped_at, {{ as_of_utc() }} + interval '1' second)
         and coalesce(halts.until_at > cases.started_at, true)
         and (
             coalesce(position(halts.barred_status in cases.pauses) > 0, false)
