@@ -177,6 +177,17 @@ class ServicePackage(Closed):
     items: Annotated[list[Text], Field(min_length=1)] = Field(description="What it contains.")
 
 
+def _fixed(model: Closed, names: tuple[str, ...], units: tuple[str, ...]) -> None:
+    """Durations that count from a moment on cannot be in other units."""
+    refuse(
+        [
+            Mistake((name,), value, f"must be in {', '.join(units)}", units)
+            for name in names
+            if split_duration(value := getattr(model, name))[1] not in units
+        ]
+    )
+
+
 class EmergencyStep(Closed):
     """A step of the playbook."""
 
@@ -184,6 +195,11 @@ class EmergencyStep(Closed):
     title: Text = Field(description="What is done.")
     within: Duration = Field(description="Time from the incident.")
     who: Role = Field(description="Who does it.")
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        _fixed(self, ("within",), ("s", "m", "h", "d", "w"))
+        return self
 
 
 class Emergency(Closed):
@@ -196,6 +212,11 @@ class Emergency(Closed):
     in_window: Duration = Field(description="… within this time.")
     respond_within: Duration = Field(description="Response group starts within.")
     steps: list[EmergencyStep] = Field(description="What is done, in order.")
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        _fixed(self, ("in_window", "respond_within"), ("s", "m", "h", "d", "w"))
+        return self
 
 
 LATE_UNITS = ("m", "h", "d", "w", "mo")
