@@ -41,6 +41,7 @@ STOPS = {
     "churn_alert": ("customer_called",),
     "incident": ("group_started",),
 }
+CASE_STARTS = ("order_completed", "first_deal", "churn_alert", "incident")
 # Units of targets: working time has no weeks, and a month has no fixed number of seconds.
 CLOCK_UNITS = {"calendar": ("s", "m", "h", "d", "w"), "business": ("s", "m", "h", "wd")}
 
@@ -109,8 +110,21 @@ class Clock(Closed):
         elif unit not in units:
             problem = f"is not in a unit that a {self.clock} clock counts"
             mistakes.append(Mistake(("target",), self.target, problem, units))
-        refuse([*mistakes, *self._pause_mistakes(unit)])
+        refuse([*mistakes, *self._pause_mistakes(unit), *self._filter_mistakes()])
         return self
+
+    def _filter_mistakes(self) -> list[Mistake]:
+        """Filters on what the thing that starts the clock has not."""
+        lacking: tuple[str, ...] = ()
+        if self.starts in CASE_STARTS:
+            lacking = ("kinds", "urgencies", "channels", "touchpoints", "complex")
+        if self.starts == "incident":
+            lacking = (*lacking, "segments", "stages", "tiers")
+        return [
+            Mistake((name,), value, f"cannot be asked of {self.starts}")
+            for name in lacking
+            if (value := getattr(self, name)) not in (None, [])
+        ]
 
     def _pause_mistakes(self, unit: str) -> list[Mistake]:
         if not self.pauses:
@@ -217,6 +231,17 @@ class ServicePackage(Closed):
     items: Annotated[list[Text], Field(min_length=1)] = Field(description="What it contains.")
 
 
+def _fixed(model: Closed, names: tuple[str, ...], units: tuple[str, ...]) -> None:
+    """Durations that count from a moment on cannot be in other units."""
+    refuse(
+        [
+            Mistake((name,), value, f"must be in {', '.join(units)}", units)
+            for name in names
+            if split_duration(value := getattr(model, name))[1] not in units
+        ]
+    )
+
+
 class EmergencyStep(Closed):
     """A step of the playbook."""
 
@@ -224,6 +249,11 @@ class EmergencyStep(Closed):
     title: Text = Field(description="What is done.")
     within: Duration = Field(description="Time from the incident.")
     who: Role = Field(description="Who does it.")
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        _fixed(self, ("within",), ("s", "m", "h", "d", "w"))
+        return self
 
 
 class Emergency(Closed):
@@ -236,6 +266,11 @@ class Emergency(Closed):
     in_window: Duration = Field(description="… within this time.")
     respond_within: Duration = Field(description="Response group starts within.")
     steps: list[EmergencyStep] = Field(description="What is done, in order.")
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        _fixed(self, ("in_window", "respond_within"), ("s", "m", "h", "d", "w"))
+        return self
 
 
 LATE_UNITS = ("m", "h", "d", "w", "mo")
