@@ -201,7 +201,8 @@ def _only_edits(
         name: [c for c in plan.source_columns if c in plan.inputs[name] and c != hidden]
         for name in plan.expressions
     }
-    seen = [c for c in plan.source_columns if any(c in found for found in cells.values())]
+    told = [found for name, found in cells.items() if name not in plan.entity.key]
+    seen = [c for c in plan.source_columns if any(c in found for found in told)]
     added = f"{receipt_sql(hidden)} is null"
     sets = []
     for name, expression in plan.expressions.items():
@@ -210,7 +211,7 @@ def _only_edits(
             f"case when {added} or {edited if cells[name] else 'true'} then {literal(name)} end"
         )
         known = known_sql(hidden, name)
-        if name in plan.entity.key:
+        if name in plan.entity.key and column.type == "text":
             plan.expressions[name] = f"coalesce({known}, {expression})"
         elif column.type == "text":
             kept = f"{known} is not null and not {edited}"
