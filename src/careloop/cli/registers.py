@@ -72,9 +72,7 @@ def registers(
     settings = load_settings(home=home, program=program)
     pack = load_program(settings.program)
     sight = sight_of(settings, pack, staff, reason) if reveal else NOTHING
-    done = export(
-        settings, pack, month.date(), sight, lang=lang, path=out, overwrite=overwrite
-    )
+    done = export(settings, pack, month.date(), sight, lang=lang, path=out, overwrite=overwrite)
     if as_json:
         print_json(asdict(done))
         return

@@ -62,9 +62,7 @@ def place_of(path: Path) -> Path:
     return path.parent / FILE
 
 
-def _mappings(
-    register: Register, types: list[TicketType], lang: str
-) -> dict[str, dict[str, Any]]:
+def _mappings(register: Register, types: list[TicketType], lang: str) -> dict[str, dict[str, Any]]:
     """Mappings of a register by entity, with the columns the register has."""
     cells = {c.id: f"nullif(trim({quote(getattr(c.title, lang))}), '')" for c in register.columns}
     cell = lambda column: cells.get(column, "null::varchar")  # noqa: E731
@@ -75,11 +73,12 @@ def _mappings(
 
 def _follow_ups(cell: Any) -> dict[str, Any]:
     time = _time(cell("time"))
-    done = f"{_unmasked(cell('feedback'))} is not null or {quote(HIDDEN)} like '%\"done\":true%'"
+    was_done = f"coalesce({quote(HIDDEN)} like '%\"done\":true%', false)"
+    done = f"({_unmasked(cell('feedback'))} is not null or {was_done})"
     columns = {
         "follow_up_id": _new_key(cell("customer"), cell("time")),
         "customer_id": cell("customer"),
-        "planned_at": f"case when not ({done}) then {time} end",
+        "planned_at": f"case when not {done} then {time} end",
         "done_at": f"case when {done} then {time} end",
         "method": _code("follow_up_methods", cell("method")),
         "staff_id": cell("by"),
