@@ -107,7 +107,7 @@ class Office:
             yaml.safe_dump({"name": "crm", "zone": "Asia/Shanghai",
                             "entities": {n: {"file": f"{n}.csv"} for n in CRM}})
         )  # fmt: skip
-        self.crm = crm
+        self.crm, self.con = crm, duckdb.connect()
         self.program = load_program(pack, PROGRAMS)
         self.settings: Settings = load_settings(home=root / "home", sources=[crm])
         self.load()
@@ -178,10 +178,9 @@ class Office:
     def raw(self, entity: str) -> dict[tuple, dict[str, Any]]:
         """Rows by key, as everything downstream reads them."""
         found = entities()[entity]
-        with duckdb.connect() as con:
-            result = con.execute(f"from ({current(Lake(self.settings.lake), found)})")
-            names = [column[0] for column in result.description or []]
-            rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        result = self.con.execute(f"from ({current(Lake(self.settings.lake), found)})")
+        names = [column[0] for column in result.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         return {
             tuple(r[k] for k in found.key): {k: v for k, v in r.items() if k in found.columns}
             for r in rows
@@ -454,19 +453,19 @@ def test_the_command(still: Office, tmp_path: Path) -> None:
 
 
 def test_an_unedited_workbook_changes_nothing(office: Office) -> None:
-    before = {name: office.raw(name) for name in entities()}
+    before = {name: office.raw(name) for name in CRM}
     office.export(office.reveal())
     assert office.load().loaded
-    assert {name: office.raw(name) for name in entities()} == before
+    assert {name: office.raw(name) for name in CRM} == before
     office.edit(_nothing)
     office.load()
-    assert {name: office.raw(name) for name in entities()} == before
+    assert {name: office.raw(name) for name in CRM} == before
     assert office.quarantine() == []
 
 
 @pytest.mark.parametrize("revealed", [True, False])
 def test_round_trip(office: Office, revealed: bool) -> None:
-    before = {name: office.raw(name) for name in entities()}
+    before = {name: office.raw(name) for name in CRM}
     office.export(office.reveal() if revealed else NOTHING)
 
     def change(book: openpyxl.Workbook) -> None:
@@ -482,7 +481,7 @@ def test_round_trip(office: Office, revealed: bool) -> None:
     office.edit(change)
     office.load()
     assert office.quarantine() == []
-    after = {name: office.raw(name) for name in entities()}
+    after = {name: office.raw(name) for name in CRM}
     differing = {n: changes(before[n], after[n]) for n in after if before[n] != after[n]}
     (new,) = set(after["follow_ups"]) - set(before["follow_ups"])
     row = differing["follow_ups"].pop(new)
@@ -504,7 +503,7 @@ def test_round_trip(office: Office, revealed: bool) -> None:
     assert office.load().loaded == []
     office.edit(_nothing)
     office.load()
-    again = {name: office.raw(name) for name in entities()}
+    again = {name: office.raw(name) for name in CRM}
     assert {n: changes(after[n], again[n]) for n in after if changes(after[n], again[n])} == {}
     # And the marts show it.
     office.publish()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -67,7 +68,7 @@ class Registers:
     ) -> None:
         self.con, self.month, self.lang, self.sight = con, month, lang, sight
         self.lake = Lake(settings.lake)
-        self.zone = program.zone
+        self.zone, self.currency = program.zone, program.currency
         self.rules = {rule.id: getattr(rule.title, lang) for rule in program.rules}
         self.types = {t.id: getattr(t.title, lang) for t in program.registers.ticket_types}
 
@@ -164,15 +165,21 @@ class Registers:
             if row[name] and row[name] != MASK
         ]
         hidden = any(row[name] == MASK for name in words()["contact"])
-        tags, history = row[f"tags_{self.lang}"], row["history"]
         return Line(
             {
                 **row,
                 "contact_details": MASK if hidden else "\n".join(ways) or None,
-                "tags": tags,
-                "history": history.replace("; ", "\n", 1) if history else None,
+                "tags": row[f"tags_{self.lang}"],
+                "history": self._history(row["history"], row["history_amount"]),
             }
         )
+
+    def _history(self, history: str | None, amount: Decimal) -> str | None:
+        """The amount, readable, and below it the products."""
+        if history is None:
+            return None
+        _, _, products = history.partition("; ")
+        return f"{self.currency} {amount:,.2f}" + (f"\n{products}" if products else "")
 
     def _follow_up(self, row: Cells) -> Line:
         ours = row["origin"] == "careloop"

@@ -28,10 +28,10 @@ WIDTHS = {
     "customer_id": 13,
     "company": 26,
     "customer": 24,
-    "industry": 12,
+    "industry": 14,
     "contact": 10,
     "position": 12,
-    "contact_details": 30,
+    "contact_details": 34,
     "cooperation_start": 13,
     "tags": 32,
     "history": 32,
@@ -106,7 +106,7 @@ class Workbook:
         read_back = register.id in READ_BACK
         width = len(headings)
         for index, column in enumerate(register.columns):
-            wide = max(WIDTHS.get(column.id, 0), 17 if forms[index] == "time" else 10)
+            wide = max(WIDTHS.get(column.id, 0), 18 if forms[index] == "time" else 10)
             sheet.set_column(index, index, wide, self._empty[forms[index]])
         if read_back:
             sheet.set_column(width, width, 12, None, {"hidden": True})

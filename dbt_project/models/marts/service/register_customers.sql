@@ -85,7 +85,7 @@ most_bought as (
         bought.customer_id,
         coalesce(products.name, bought.product_id) as product,
         row_number() over (
-            partition by bought.customer_id order by bought.times desc, bought.product_id
+            partition by bought.customer_id order by bought.times desc, bought.product_id asc
         ) as place
     from bought
     left join products on bought.product_id = products.product_id
