@@ -234,6 +234,9 @@ insert into fct_customer_health_history by name select 'c' as customer_id,
 insert into fct_care_deliveries by name select 'm' as message_id, 'gone' as state,
     'converted' as conversion from range(2);
 insert into register_follow_ups by name select 't' as task_id, 'late' as state from range(2);
+insert into register_customers by name select 'c' as customer_id from range(2);
+insert into register_tickets by name select 't' as ticket_id, 'late' as progress from range(2);
+insert into register_satisfaction by name select 's' as survey_id from range(2);
 insert into rpt_care_uplift by name select 'rule' as experiment_kind, 'r' as experiment,
     '2026-06' as period, 2 as treated_conversions, 1 as treated_customers,
     'wrong_sizes' as verdict from range(2);

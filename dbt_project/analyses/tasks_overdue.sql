@@ -1,10 +1,10 @@
 -- Which tasks are overdue, and whose are they?
 select
-    coalesce(owner_id, owner_role, 'nobody') as owner,
+    coalesce(owner, owner_role, 'nobody') as answers_for_it,
     count(*) as tasks,
     max(days_late) as longest_days,
-    min(due_on) as first_due_on
+    min(due) as first_due_on
 from register_follow_ups
 where state = 'overdue'
-group by owner
-order by tasks desc, owner asc
+group by answers_for_it
+order by tasks desc, answers_for_it asc

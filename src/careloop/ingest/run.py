@@ -8,6 +8,7 @@ import duckdb
 
 from careloop.contract import Entity, entities
 from careloop.errors import CareloopError, SourceError
+from careloop.ingest.edited import keep_unedited, settle_names
 from careloop.ingest.offer import Offer, hash_of_file, offers, stamp_of_file
 from careloop.ingest.settle import Settlement
 from careloop.ingest.stage import Staged, keep_erased, loaded_as, stage_fully, stage_quickly
@@ -177,19 +178,24 @@ def _load(
     )
     settlement = Settlement(con, lake, offer.entity, batch)
     erasures = Erasures(lake.root)
-    staged = stage_quickly(con, offer, table, batch, scratch)
+    edits = offer.mapping.edits
+    staged = stage_quickly(con, offer, table, batch, scratch) if edits is None else None
     if staged:
         staged = keep_erased(con, erasures, offer.entity, staged)
     removed = settlement.separate(staged) if staged else {}
     if staged is None or staged.broken or removed.keys() & {"rejected", "waiting"}:
         staged = stage_fully(con, offer, table, scratch)
+        if edits:
+            settle_names(con, lake, edits, offer.relation(table), staged)
         staged = keep_erased(con, erasures, offer.entity, staged)
+        if edits:
+            keep_unedited(con, lake, offer.entity, edits, staged)
         removed = settlement.separate(staged)
     out = scratch / "batch"
     out.mkdir()
     batch = settlement.write(staged, removed, out)
     if not batch.rows_read:
-        progress(f"{offer.place} has a header and no rows")
+        progress(f"{offer.place} has {'nothing edited' if edits else 'a header and no rows'}")
     lake.commit(batch, out)
     return batch
 

@@ -81,6 +81,7 @@ LISTS: dict[str, str] = {
     "service_packages": "service_packages",
     "emergency_steps": "emergency.steps",
     "registers": "registers.lists",
+    "ticket_types": "registers.ticket_types",
     "kpi_targets": "goals.targets",
     "watched_kpis": "goals.watched",
     "benchmarks": "benchmarks",

@@ -10,10 +10,12 @@ import csv
 import gzip
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +28,8 @@ from careloop.errors import SourceError
 from careloop.warehouse import literal
 
 LINE = "_careloop_line"
+SAVED_AT = "_careloop_saved_at"
+_MODIFIED = re.compile(rb"<dcterms:modified[^>]*>([^<]+)<")
 CHUNK = 50_000
 BINARY = (b"PK\x03\x04", b"PAR1", b"\x1f\x8b", b"%PDF")
 CSV_SUFFIXES = {".csv", ".tsv", ".txt"}
@@ -272,7 +276,20 @@ def _open_excel(path: Path, form: Format, scratch: Path) -> Table:
         if any(str(cell).strip() for cell in row)
     )
     _write_text_rows(target, header, records)
-    return Table(path, f"read_parquet({literal(target)})", lines=True)
+    saved = f"timestamptz {literal(_saved_at(path))} as {SAVED_AT}"
+    return Table(path, f"(select *, {saved} from read_parquet({literal(target)}))", lines=True)
+
+
+def _saved_at(path: Path) -> str:
+    """When a workbook was last saved, as it says itself; else when the file changed."""
+    try:
+        with zipfile.ZipFile(path) as book:
+            found = _MODIFIED.search(book.read("docProps/core.xml"))
+            moment = datetime.fromisoformat(found[1].decode()) if found else None
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        moment = None
+    moment = moment or datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def _cell_text(cell: Any) -> str | None:

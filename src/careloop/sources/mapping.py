@@ -10,8 +10,9 @@ import duckdb
 
 from careloop.contract import Column, Entity
 from careloop.errors import SourceError
+from careloop.sources.edits import edited_sql, known_sql, receipt_sql
 from careloop.sources.files import LINE
-from careloop.sources.spec import Mapping
+from careloop.sources.spec import Edits, Mapping
 from careloop.warehouse import key_text, literal, names_of, quote
 
 TRUE = ("true", "t", "yes", "y", "1", "是", "有")
@@ -25,7 +26,8 @@ class Plan:
     """How the columns of one relation map to an entity.
 
     expressions: canonical column → SQL over the source's columns. missing: canonical columns
-    nothing maps to. left_over: source columns nothing uses.
+    nothing maps to. left_over: source columns nothing uses. sets: where only edits are read, SQL
+    of the list of canonical columns a row sets.
     """
 
     entity: Entity
@@ -37,6 +39,7 @@ class Plan:
     inputs: dict[str, set[str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     left_over: list[str] = field(default_factory=list)
+    sets: str | None = None
 
     def staged_sql(self, relation: str, *, full: bool) -> str:
         """``relation`` mapped to the canonical columns, with what is wrong with each row.
@@ -59,15 +62,16 @@ class Plan:
         row = ", ".join(f"{literal(c)}, _source_{n}" for n, c in enumerate(self.source_columns))
         values = self._values_sql(relation, full=True)
         inner = f"select {typed}, {raw}, * exclude ({raw}) from ({values})"
+        sets, wanted = (", _sets", "true") if self.sets else ("", "len(_reasons) > 0")
         listed = (
-            f"select {names}, {LINE} as _line, {key} as _key, "
+            f"select {names}{sets}, {LINE} as _line, {key} as _key, "
             f"list_distinct(list_filter([{columns}], lambda x: x is not null)) as _columns, "
             f"list_filter([{reasons}], lambda x: x is not null) as _reasons, "
             f"columns(lambda c: starts_with(c, '_source_')) from ({inner})"
         )
         return (
-            f"select {names}, _line, _key, _columns, _reasons, _columns[1] as _error, "
-            f"case when len(_reasons) > 0 then json_object({row})::varchar end as _raw "
+            f"select {names}{sets}, _line, _key, _columns, _reasons, _columns[1] as _error, "
+            f"case when {wanted} then json_object({row})::varchar end as _raw "
             f"from ({listed})"
         )
 
@@ -77,6 +81,7 @@ class Plan:
         if full:
             select.append(LINE)
             select += [f"{quote(c)} as _source_{n}" for n, c in enumerate(self.source_columns)]
+            select += [f"{self.sets} as _sets"] if self.sets else []
         where = f" where {self.where}" if self.where else ""
         return f"select {', '.join(select)} from {relation} as source{where}"
 
@@ -169,6 +174,8 @@ def make_plan(
         missing=[c for c in entity.columns if c not in expressions],
         left_over=[c for c in available if c.casefold() not in folded],
     )
+    if mapping.edits:
+        _only_edits(con, plan, mapping.edits, relation, place)
     lacking = [c for c in plan.missing if entity.columns[c].required]
     if lacking:
         raise SourceError(
@@ -177,6 +184,42 @@ def make_plan(
             f"add {lacking[0]}: <SQL expression> under columns, or export the missing column",
         )
     return plan
+
+
+def _only_edits(
+    con: duckdb.DuckDBPyConnection, plan: Plan, edits: Edits, relation: str, place: str
+) -> None:
+    """Restrict the plan to rows with an edited cell, and let unedited cells stand for the values
+    the row was written with."""
+    hidden = edits.column
+    if hidden not in plan.source_columns:
+        raise SourceError(
+            f"{place}: the hidden column {hidden!r} is missing",
+            "it holds the rows' keys; export the workbook again and copy your edits into it",
+        )
+    cells = {
+        name: [c for c in plan.source_columns if c in plan.inputs[name] and c != hidden]
+        for name in plan.expressions
+    }
+    told = [found for name, found in cells.items() if name not in plan.entity.key]
+    seen = [c for c in plan.source_columns if any(c in found for found in told)]
+    added = f"{receipt_sql(hidden)} is null"
+    sets = []
+    for name, expression in plan.expressions.items():
+        column, edited = plan.entity.columns[name], edited_sql(hidden, cells[name])
+        sets.append(
+            f"case when {added} or {edited if cells[name] else 'true'} then {literal(name)} end"
+        )
+        known = known_sql(hidden, name)
+        if name in plan.entity.key and column.type == "text":
+            plan.expressions[name] = f"coalesce({known}, {expression})"
+        elif column.type == "text":
+            kept = f"{known} is not null and not {edited}"
+            plan.expressions[name] = f"case when {kept} then {known} else {expression} end"
+        plan.types[name] = _bind(con, plan.expressions[name], relation, {}, place)
+    plan.sets = f"list_filter([{', '.join(sets)}], lambda x: x is not null)"
+    plan.where = f"({plan.where or 'true'}) and ({added} or {edited_sql(hidden, seen)})"
+    plan.left_over = [c for c in plan.left_over if c != hidden]
 
 
 def _bind(

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -18,12 +18,33 @@ from pydantic import (
     model_validator,
 )
 
-from careloop.contract import entities
+from careloop.contract import Entity, entities
 from careloop.errors import SourceError
 
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
+
+
+class Edits(BaseModel):
+    """A file careloop wrote and people edited: only what they changed is read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    column: str = Field(description="The hidden column with each row's key and fingerprints")
+    names: dict[str, Literal["staff", "customers"]] = Field(
+        default_factory=dict,
+        description="canonical column: whose id or name its cells hold",
+    )
+    keep_first: list[str] = Field(
+        default_factory=list, description="Columns whose loaded value stays unless it is cleared"
+    )
+    keep_if_blank: list[str] = Field(
+        default_factory=list, description="Columns that nothing clears"
+    )
+    skip_repeated: str | None = Field(
+        None, description="Column; a row that repeats the latest one in it is left out"
+    )
 
 
 class Mapping(BaseModel):
@@ -47,6 +68,9 @@ class Mapping(BaseModel):
     columns: dict[str, str | None] = Field(
         default_factory=dict,
         description="canonical column: SQL expression; null leaves a column of the same name out",
+    )
+    edits: Edits | None = Field(
+        None, description="The file was written by careloop: read only what was edited in it"
     )
 
     @field_validator("columns", mode="before")
@@ -114,13 +138,29 @@ class Source(BaseModel):
                     if column not in known[name].columns:
                         hint = _suggest(column, known[name].columns)
                         raise ValueError(f"{where}.columns.{column}: no such column; {hint}")
+                if mapping.edits:
+                    _check_edits(mapping, known[name], where)
         return self
 
     def mapping_hash(self, entity: str, mapping: Mapping) -> str:
         """Identifies what a mapping does, so that a changed mapping loads its files anew."""
         settings = [self.name, self.zone, mapping.encoding or self.encoding, entity]
-        body = json.dumps([*settings, mapping.model_dump(exclude={"file"})], sort_keys=True)
+        unset = {"file"} if mapping.edits else {"file", "edits"}
+        body = json.dumps([*settings, mapping.model_dump(exclude=unset)], sort_keys=True)
         return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _check_edits(mapping: Mapping, entity: Entity, where: str) -> None:
+    edits = mapping.edits
+    if edits is None:
+        return
+    if entity.merge == "columns" or mapping.file is None or mapping.query is not None:
+        raise ValueError(f"{where}.edits: only for a file without query, and not for {entity.name}")
+    named = [*edits.names, *edits.keep_first, *edits.keep_if_blank]
+    for column in [*named, *([edits.skip_repeated] if edits.skip_repeated else [])]:
+        if column not in mapping.columns:
+            hint = _suggest(column, mapping.columns)
+            raise ValueError(f"{where}.edits.{column}: not among its columns; {hint}")
 
 
 def _suggest(name: str, allowed: Any) -> str:

@@ -51,13 +51,20 @@ contacted as (
     group by tasks.message_id
 ),
 
+-- A follow-up under a task's id is what somebody wrote down about the task: not another one.
 finished as (
     select
         tasks.*,
-        least(tasks.reported_at, contacted.contacted_at) as done_at,
+        records.method as recorded_method,
+        records.staff_id as recorded_by,
+        records.owner_id as recorded_owner,
+        records.planned_at as recorded_plan,
+        records.due_on as recorded_due,
+        least(tasks.reported_at, contacted.contacted_at, records.done_at) as done_at,
         tasks.state in ('cancelled', 'expired', 'failed', 'suppressed') as is_called_off
     from tasks
     left join contacted on tasks.message_id = contacted.message_id
+    left join follow_ups as records on tasks.message_id = records.follow_up_id
 ),
 
 from_ledger as (
@@ -67,13 +74,15 @@ from_ledger as (
         customer_id,
         rule,
         decision_key,
-        channel as method,
+        coalesce(done_at, recorded_plan, {{ day_start_utc("contact_on") }}) as {{ quoted("time") }},
+        coalesce(recorded_method, channel) as method,
+        coalesce(recorded_by, owner_id) as done_by,
         offer,
         owner_role,
-        owner_id,
+        coalesce(recorded_owner, owner_id) as owner,
         contact_on as planned_on,
         due_at,
-        {{ local_date("due_at") }} as due_on,
+        coalesce(recorded_due, {{ local_date("due_at") }}) as due,
         done_at,
         {{ local_date("done_at") }} as done_on,
         case
@@ -104,19 +113,22 @@ final as (
         customer_id,
         cast(null as varchar) as rule,
         cast(null as varchar) as decision_key,
+        coalesce(done_at, planned_at) as {{ quoted("time") }},
         method,
+        coalesce(staff_id, owner_id) as done_by,
         cast(null as varchar) as offer,
         cast(null as varchar) as owner_role,
-        coalesce(owner_id, staff_id) as owner_id,
+        coalesce(owner_id, staff_id) as owner,
         planned_on,
         cast(null as timestamp) as due_at,
-        coalesce(due_on, planned_on) as due_on,
+        coalesce(due_on, planned_on) as due,
         done_at,
         done_on,
         case when state in ('planned', 'undated') then 'open' else state end as state,
         days_late,
         cast(null as varchar) as reason
     from follow_ups
+    where follow_up_id not in (select messages.message_id from messages)
 )
 
 select * from final
