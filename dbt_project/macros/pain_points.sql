@@ -149,9 +149,30 @@
     {%- if period["end_day"] %} and {{ moment }} < {{ day_start_utc(period["end_day"]) }}{% endif %}
 {%- endmacro %}
 
-{#- Seconds of a duration of the program in s, m, h, d or w. -#}
-{% macro setting_seconds(key) -%}
+{#- The moment so long before as_of; the setting is in s, m, h, d or w. -#}
+{% macro ago(key) -%}
     {%- set text = setting_text(key) -%}
     {%- set lengths = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800} -%}
-    {{- return((text[:-1] | int) * lengths.get(text[-1], 1)) -}}
+    {%- set seconds = (text[:-1] | int) * lengths.get(text[-1], 1) -%}
+    ({{ as_of_utc() }} - interval '{{ seconds }}' second)
+{%- endmacro %}
+
+{#-
+    Periods of the staff view, the earliest first: kind, first day and day after the last; the
+    months and then the calendar quarters of operation.staff_quarters, the running ones included.
+-#}
+{% macro staff_periods() -%}
+    {%- set quarters = setting_text("operation.staff_quarters") | int -%}
+    {%- set first_day = months_after(period_start("quarter", as_of_date()), 3 - 3 * quarters) -%}
+    {%- set periods = [] -%}
+    {%- for kind, months in [("month", 1), ("quarter", 3)] -%}
+        {%- for number in range(0, 3 * quarters, months) -%}
+            {%- do periods.append({
+                "kind": kind,
+                "first_day": months_after(first_day, number),
+                "end_day": months_after(first_day, number + months),
+            }) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{- return(periods) -}}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{%- set as_of = as_of_utc() -%}
+{%- set just_after = as_of_utc() ~ " + interval '1' microsecond" -%}
 {%- set periods = pain_point_periods() -%}
 {%- set sources = {
     "stg_orders": "ordered_at",
@@ -11,10 +11,10 @@ with
 {% for model, moment in sources.items() %}
 {{ model }}_seen as (
     select
-        customer_id
-        {%- for period in periods %},
-        bool_or({{ in_period(moment, period) }}) as in_{{ loop.index }}
+        {%- for period in periods %}
+        bool_or({{ in_period(moment, period) }}) as in_{{ loop.index }},
         {%- endfor %}
+        customer_id
     from {{ ref(model) }}
     where
         customer_id is not null
@@ -36,10 +36,10 @@ seen as (
 
 customers as (
     select
-        customer_id
-        {%- for period in periods %},
-        bool_or(in_{{ loop.index }}) as in_{{ loop.index }}
+        {%- for period in periods %}
+        bool_or(in_{{ loop.index }}) as in_{{ loop.index }},
         {%- endfor %}
+        customer_id
     from seen
     group by customer_id
 ),
@@ -51,15 +51,10 @@ final as (
         {{ period["number"] }} as period_no,
         cast({{ period["first_day"] }} as date) as period_start,
         {{ day_start_utc(period["first_day"]) }} as starts_at,
-        {%- if period["end_day"] %}
-        cast({{ period["end_day"] }} as date) as period_end,
-        {{ day_start_utc(period["end_day"]) }} as ends_at,
-        true as is_over,
-        {%- else %}
-        {{ as_of_date() }} as period_end,
-        {{ as_of }} + interval '1' microsecond as ends_at,
-        {{ "true" if period["kind"] == "rolling" else "false" }} as is_over,
-        {%- endif %}
+        cast({{ period["end_day"] or as_of_date() }} as date) as period_end,
+        {{ day_start_utc(period["end_day"]) if period["end_day"] else just_after }} as ends_at,
+        {{ "false" if period["kind"] == "quarter" and not period["end_day"] else "true" }}
+            as is_over,
         {{ period["is_shown"] | string | lower }} as is_shown,
         count(*) filter (where in_{{ loop.index }}) as customers_active
     from customers

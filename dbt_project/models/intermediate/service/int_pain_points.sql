@@ -1,5 +1,3 @@
-{%- set as_of = as_of_utc() -%}
-
 with
 
 periods as (
@@ -17,9 +15,7 @@ cases as (
         cases.opened_at,
         cases.is_resolved,
         case
-            when cases.resolved_at + interval '{{ setting_seconds("pain_points.recheck_after") }}' second
-                <= {{ as_of }}
-                then cases.resolved_at
+            when cases.resolved_at <= {{ ago("pain_points.recheck_after") }} then cases.resolved_at
         end as fixed_at
     from {{ ref("int_case_classes") }} as classes
     inner join {{ ref("int_cases") }} as cases on classes.case_id = cases.case_id
@@ -47,7 +43,7 @@ in_periods as (
         cases.*
     from cases
     inner join periods
-        on periods.starts_at <= cases.opened_at and cases.opened_at < periods.ends_at
+        on cases.opened_at >= periods.starts_at and cases.opened_at < periods.ends_at
 ),
 
 counted as (
@@ -107,7 +103,7 @@ answered as (
         count(*) as answers
     from answers
     inner join periods
-        on periods.starts_at <= answers.answered_at and answers.answered_at < periods.ends_at
+        on answers.answered_at >= periods.starts_at and answers.answered_at < periods.ends_at
     group by periods.period_type, periods.period_no, answers.customer_id
 ),
 
@@ -286,10 +282,7 @@ final as (
         cast(100 * value_sum_after / nullif(answers_after, 0) as decimal(4, 1))
             as satisfaction_after,
         answers_after as satisfaction_after_answers,
-        open_tickets = 0
-        and last_case_at
-        + interval '{{ setting_seconds("pain_points.solved_after") }}' second <= {{ as_of }}
-            as is_solved
+        open_tickets = 0 and last_case_at <= {{ ago("pain_points.solved_after") }} as is_solved
     from compared
     where is_shown and (cases > 0 or previous_cases > 0)
 )

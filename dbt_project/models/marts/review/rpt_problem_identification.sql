@@ -57,7 +57,7 @@ counted as (
     left join cases
         on
             periods.starts_at <= cases.opened_at
-            and cases.opened_at < periods.ends_at
+            and periods.ends_at > cases.opened_at
             and (scopes.scope = 'all' or cases.is_problem)
             and (not scopes.core_only or cases.is_core or cases.matched_by is null)
     group by

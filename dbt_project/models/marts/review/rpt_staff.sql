@@ -1,7 +1,6 @@
 {%- set as_of = as_of_utc() -%}
-{%- set quarters = setting_text("operation.staff_quarters") | int -%}
-{%- set first_day = months_after(period_start("quarter", as_of_date()), -3 * (quarters - 1)) -%}
-{%- set from_moment = day_start_utc(first_day) -%}
+{%- set periods = staff_periods() -%}
+{%- set from_moment = day_start_utc(periods[0]["first_day"]) -%}
 
 with
 
@@ -149,18 +148,12 @@ buyers as (
 ),
 
 periods as (
-    {%- for number in range(3 * quarters) %}
+    {%- for period in periods %}
     select
-        'month' as period_type,
-        {{ months_after(first_day, number) }} as period_start,
-        {{ day_start_utc(months_after(first_day, number + 1)) }} as ends_at
-    union all
-    {%- endfor %}
-    {%- for number in range(quarters) %}
-    select
-        'quarter' as period_type,
-        {{ months_after(first_day, 3 * number) }} as period_start,
-        {{ day_start_utc(months_after(first_day, 3 * number + 3)) }} as ends_at
+        {{ text_literal(period["kind"]) }} as period_type,
+        {{ period["first_day"] }} as period_start,
+        {{ day_start_utc(period["first_day"]) }} as starts_at,
+        {{ day_start_utc(period["end_day"]) }} as ends_at
     {%- if not loop.last %}
     union all
     {%- endif %}
@@ -174,7 +167,7 @@ begun as (
         ends_at,
         ends_at <= {{ as_of }} as is_over
     from periods
-    where {{ day_start_utc("period_start") }} <= {{ as_of }}
+    where starts_at <= {{ as_of }}
 ),
 
 facts as (
@@ -235,27 +228,35 @@ placed as (
     left join staff on facts.owner_id = staff.staff_id
 ),
 
+grouped as (
+    {%- for kind, column in {"owner": "owner_id", "department": "department", "team": "team"}.items() %}
+    select
+        period_type,
+        period_start,
+        measure,
+        '{{ kind }}' as group_kind,
+        {{ column }} as group_id,
+        value
+    from placed
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
 counted as (
     select
         period_type,
         period_start,
         measure,
-        case
-            when grouping(owner_id) = 0 then 'owner'
-            when grouping(department) = 0 then 'department'
-            else 'team'
-        end as group_kind,
-        coalesce(owner_id, department, team) as group_id,
+        group_kind,
+        group_id,
         count(*) as sample,
         sum(value) as total,
         median(value) filter (where measure in ('first_response_minutes', 'resolution_hours'))
             as middle
-    from placed
-    group by grouping sets (
-        (period_type, period_start, measure, owner_id),
-        (period_type, period_start, measure, department),
-        (period_type, period_start, measure, team)
-    )
+    from grouped
+    group by period_type, period_start, measure, group_kind, group_id
 ),
 
 measured as (

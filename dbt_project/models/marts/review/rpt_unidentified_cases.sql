@@ -26,7 +26,7 @@ final as (
         count(distinct cases.customer_id) as customers
     from cases
     inner join periods
-        on periods.starts_at <= cases.opened_at and cases.opened_at < periods.ends_at
+        on cases.opened_at >= periods.starts_at and cases.opened_at < periods.ends_at
     group by
         periods.period_type,
         periods.period_start,

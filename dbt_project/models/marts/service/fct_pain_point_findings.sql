@@ -28,7 +28,7 @@ reached as (
             as_of_date(), "levels.solve_within_amount", "levels.solve_within_unit"
         ) }} as due_on
     from pain_points
-    inner join levels on levels.min_score <= pain_points.score
+    inner join levels on pain_points.score >= levels.min_score
     inner join rules on pain_points.pain_point = rules.id
 ),
 
