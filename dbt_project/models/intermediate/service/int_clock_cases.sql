@@ -1,0 +1,9 @@
+{{ config(materialized="view") }}
+
+with
+
+final as (
+    select * from {{ ref("int_ticket_clock_cases") }}
+)
+
+select * from final
