@@ -229,13 +229,13 @@ placed as (
 ),
 
 grouped as (
-    {%- for kind, column in {"owner": "owner_id", "department": "department", "team": "team"}.items() %}
+    {%- for kind in ["owner", "department", "team"] %}
     select
         period_type,
         period_start,
         measure,
         '{{ kind }}' as group_kind,
-        {{ column }} as group_id,
+        {{ "owner_id" if kind == "owner" else kind }} as group_id,
         value
     from placed
     {%- if not loop.last %}
