@@ -264,6 +264,22 @@ insert into fct_quality_samples by name select date '2026-06-01' as period_start
     't' as ticket_id, 0 as agent_sample_no from range(2);
 insert into fct_corrections by name select 't' as ticket_id, 'c' as clock, 'late' as state
     from range(2);
+insert into fct_pain_point_cases by name select 'c' as case_id, 'slow' as pain_point
+    from range(2);
+insert into fct_pain_point_findings by name select 'f' as finding_key,
+    date '2026-06-01' as found_on, date '2026-05-01' as left_on from range(2);
+insert into rpt_pain_points by name select 'rolling' as period_type,
+    date '2026-06-01' as period_start, 'slow' as pain_point, 'use' as touchpoint,
+    1.5 as score, 3 as customers_touched, 2 as customers_active from range(2);
+insert into rpt_problem_identification by name select 'rolling' as period_type,
+    date '2026-06-01' as period_start, 'all' as scope, false as core_only, 3 as cases,
+    1 as by_category, 1 as by_keyword, 0 as unmatched from range(2);
+insert into rpt_unidentified_cases by name select 'rolling' as period_type,
+    date '2026-06-01' as period_start, 'fault' as kind, 'x' as category, 'use' as touchpoint
+    from range(2);
+insert into rpt_staff by name select 'month' as period_type, date '2026-06-01' as period_start,
+    'owner' as group_kind, 's' as group_id, 'on_time_rate' as measure, 1.5 as value,
+    true as is_small_sample, 1 as place from range(2);
 insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
     'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);
 insert into fct_points by name select 'n' as entry_id, 'd' as customer_id, 'found' as origin;

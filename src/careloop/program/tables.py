@@ -16,6 +16,7 @@ import pyarrow as pa
 from careloop.program.base import Closed, Text, duration_seconds, split_duration
 from careloop.program.calendar import calendar_days, occasion_days, work_intervals
 from careloop.program.conditions import Condition, condition_sql, condition_text, reason_sql
+from careloop.program.keywords import any_pattern
 from careloop.program.model import Program
 from careloop.program.rule_tables import rule_tables
 from careloop.program.table_data import TableData
@@ -50,6 +51,7 @@ def program_tables(program: Program, first_day: date, last_day: date) -> dict[st
         "rfm_bands": _rfm_bands(program),
         **_tag_tables(program),
         **rule_tables(program),
+        "pain_point_patterns": _pain_point_patterns(program),
     }
     for name, path in LISTS.items():
         items, model = _at(program, path)
@@ -75,6 +77,8 @@ LISTS: dict[str, str] = {
     "sla_clocks": "sla.clocks",
     "escalation": "sla.escalation",
     "corrections": "sla.corrections",
+    "loop_steps": "closed_loop.steps",
+    "low_scores": "closed_loop.low_scores",
     "pain_point_classes": "pain_points.classes",
     "pain_point_rules": "pain_points.rules",
     "pain_point_levels": "pain_points.levels",
@@ -234,6 +238,24 @@ def _tag_tables(program: Program) -> dict[str, TableData]:
     inputs = TableData({"kind": text, "name": text, "needs": text})
     inputs.rows = list(tag_inputs(program.tags))
     return {"tag_rules": rules, "tag_inputs": inputs}
+
+
+def _pain_point_patterns(program: Program) -> TableData:
+    """Keywords of the pain points as patterns; the rows without a word find any of a rule's."""
+    text = pa.string()
+    columns = {"position": pa.int32(), "rule": text, "is_exception": pa.bool_(),
+               "word_no": pa.int32(), "word": text, "pattern": text}  # fmt: skip
+    table = TableData(columns)
+    for position, rule in enumerate(program.pain_points.rules, 1):
+        for is_exception, words in ((False, rule.keywords), (True, rule.unless_keywords)):
+            if not words:
+                continue
+            table.rows.append((position, rule.id, is_exception, 0, None, any_pattern(words)))
+            table.rows += [
+                (position, rule.id, is_exception, number, word, any_pattern([word]))
+                for number, word in enumerate(words, 1)
+            ]
+    return table
 
 
 def _at(program: Program, path: str) -> tuple[list, type[Closed]]:

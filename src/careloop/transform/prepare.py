@@ -63,6 +63,12 @@ CARRIED = {
         "points integer, churn_level varchar, churn_level_since date, churn_rank integer, "
         "as_of timestamp",
     ),
+    "pain_point_findings": (
+        "fct_pain_point_findings",
+        "finding_key varchar, pain_point varchar, touchpoint varchar, level varchar, "
+        "is_core boolean, found_on date, due_on date, left_on date, is_late boolean, "
+        "as_of timestamp",
+    ),
     "churn_model_runs": (
         "fct_churn_model_runs",
         "churn_model_run varchar, as_of timestamp, as_of_on date, model varchar, version "
