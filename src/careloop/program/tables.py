@@ -75,6 +75,7 @@ LISTS: dict[str, str] = {
     "sla_clocks": "sla.clocks",
     "escalation": "sla.escalation",
     "corrections": "sla.corrections",
+    "told_levels": "alerts.levels",
     "pain_point_classes": "pain_points.classes",
     "pain_point_rules": "pain_points.rules",
     "pain_point_levels": "pain_points.levels",
