@@ -18,8 +18,6 @@ from aiosmtpd.controller import Controller
 from benchmarks.dispatch_lab import FileChannel, Lab
 from benchmarks.nursery import Nursery
 from benchmarks.service_lab import STAFF, clocks_file, put_staff
-from sqlalchemy import text
-from typer.testing import CliRunner
 
 from careloop.channels import robots
 from careloop.channels.base import (
@@ -30,16 +28,13 @@ from careloop.channels.base import (
     TemporaryError,
     UnknownOutcome,
 )
-from careloop.cli.main import app
 from careloop.errors import CareloopError, SettingsError
 from careloop.escalate import Alerted, Escalated, escalate, send_alerts
 from careloop.escalate.alerts import check_alerts
 from careloop.escalate.lists import COLUMNS, width
 from careloop.escalate.staff import Person, Staff, read_staff
-from careloop.ledger import mirror
 from careloop.ledger.database import open_ledger, utc
 from careloop.ledger.escalations import withdraw
-from careloop.program.load import InvalidProgram, load_program
 from careloop.settings import AlertSettings
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -96,7 +91,9 @@ class World:
             )
 
     def rows(self, columns: str = "case_id, clock, level, state") -> list[tuple]:
-        query = f"select {columns} from escalations order by case_id, clock, cycle, level, case_kind"
+        query = (
+            f"select {columns} from escalations order by case_id, clock, cycle, level, case_kind"
+        )
         return self.lab.rows(query)
 
     def everything(self) -> list[list[tuple]]:
@@ -130,15 +127,18 @@ def ticket(number: int = 1, **changes: Any) -> dict[str, Any]:
 
 def soon(number: int = 1, **changes: Any) -> dict[str, Any]:
     """A complaint whose warning time came an hour ago."""
-    return ticket(
-        number,
-        started_at=AT - 21 * HOUR,
-        warn_on_at=AT - HOUR,
-        due_at=AT + 3 * HOUR,
-        breached_at=None,
-        elapsed_seconds=21 * 3600,
-        state="running",
-    ) | changes
+    return (
+        ticket(
+            number,
+            started_at=AT - 21 * HOUR,
+            warn_on_at=AT - HOUR,
+            due_at=AT + 3 * HOUR,
+            breached_at=None,
+            elapsed_seconds=21 * 3600,
+            state="running",
+        )
+        | changes
+    )
 
 
 # -- raising -------------------------------------------------------------------------------------
@@ -183,7 +183,9 @@ def test_the_same_round_twice_changes_nothing(world: World) -> None:
 def test_what_goes_on_is_updated_and_never_repeated(world: World) -> None:
     world.escalate([ticket(1, breached_at=AT - 22 * HOUR)])
     for hour in range(1, 6):
-        late = ticket(1, breached_at=AT - 22 * HOUR, owner_id="S2", elapsed_seconds=(26 + hour) * 3600)
+        late = ticket(
+            1, breached_at=AT - 22 * HOUR, owner_id="S2", elapsed_seconds=(26 + hour) * 3600
+        )
         world.escalate([late], NOW + hour * HOUR)
     assert world.rows("level, owner_id, elapsed_seconds, state, staff_id") == [
         ("department", "S2", 31 * 3600, "open", "S9"),
@@ -258,6 +260,21 @@ def test_a_new_cycle_and_other_cases_are_told_apart(world: World) -> None:
     assert world.escalate([ticket(1, cycle=1)], NOW + HOUR, cases=None).ended == 1, (
         "a file without other cases says nothing of them"
     )
+
+
+def test_what_stopped_unseen_is_known_from_the_last_refresh(world: World) -> None:
+    world.escalate([ticket(1), ticket(2)])
+    published = world.lab.settings.published
+    published.mkdir()
+    stopped = ticket(1, stopped_at=AT + MINUTE, is_open=False, elapsed_seconds=94_000)
+    file = clocks_file(world.lab.settings.home, [stopped, ticket(2)])
+    file.rename(published / "marts-20261103T0000-1.duckdb")
+    (published / "marts.duckdb").symlink_to("marts-20261103T0000-1.duckdb")
+    assert world.escalate([], NOW + 30 * HOUR).fulfilled == 1
+    assert world.rows("case_id, state, elapsed_seconds") == [
+        ("T1", "fulfilled", 94_000),
+        ("T2", "ended", 26 * 3600),
+    ]
 
 
 def test_a_file_without_clocks_is_refused(small: World, tmp_path: Path) -> None:
@@ -403,7 +420,10 @@ def test_the_digest_tells_again_once_each_working_day(small: World) -> None:
     small.escalate([ticket(1), soon(2), ticket(3)], NOW)
     digest = Told("staff")
     assert small.alert(NOW, staff=digest, team=Told("team")).planned == 2
-    assert {m.owner_id: m.subject[:5] for m in digest.sent} == {"S1": "今日待处理", "S8": "今日待处理"}
+    assert {m.owner_id: m.subject[:5] for m in digest.sent} == {
+        "S1": "今日待处理",
+        "S8": "今日待处理",
+    }
     assert "T1 " in digest.sent[0].text
     assert "T3 " in digest.sent[0].text, "what is new is part of it"
     assert small.alert(NOW + HOUR, staff=digest, team=Told("team")).planned == 0
