@@ -25,6 +25,7 @@ COMMANDS = (
     "rule_diff",
     "tasks",
     "registers",
+    "escalations",
     "channels",
     "preview",
     "feedback",

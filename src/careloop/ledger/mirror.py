@@ -41,16 +41,31 @@ LEDGER_TABLES = {
     "kind varchar, at_utc timestamp, received_at timestamp",
     "suppressions": "customer_id varchar, channel varchar, purpose varchar, reason varchar, "
     "at_utc timestamp, lifted_at timestamp",
+    "escalations": "escalation_id varchar, case_kind varchar, case_id varchar, clock varchar, "
+    "cycle integer, level varchar, customer_id varchar, role varchar, staff_id varchar, "
+    "owner_id varchar, department varchar, target varchar, started_at timestamp, "
+    "raised_at timestamp",
+    "escalation_events": "seq bigint, escalation_id varchar, at_utc timestamp, state varchar, "
+    "elapsed_seconds bigint",
 }
 # What the files hold: the same, but of suppressions whom they name.
 FILES = {
     **{table: f"seq bigint, {columns}" for table, columns in LEDGER_TABLES.items()},
     "events": LEDGER_TABLES["events"],
+    "escalation_events": LEDGER_TABLES["escalation_events"],
     "suppressions": "seq bigint, suppression_id varchar, scope varchar, key varchar, "
     "channel varchar, purpose varchar, reason varchar, at_utc timestamp, lifted_at timestamp",
 }
 # Events first: what they are about is then in the messages, which are read later.
-ORDER = ("events", "feedback", "suppressions", "exposures", "messages")
+ORDER = (
+    "events",
+    "feedback",
+    "suppressions",
+    "exposures",
+    "messages",
+    "escalation_events",
+    "escalations",
+)
 ARROW = {
     "varchar": pa.string(),
     "boolean": pa.bool_(),
