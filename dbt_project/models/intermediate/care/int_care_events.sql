@@ -7,22 +7,33 @@
     "order_completed": "completed_at",
     "delivery_late": "late_at",
     "delivery_lost": "lost_at",
+    "delivery_stalled": "stalled_at",
 } -%}
 {%- set columns = {
     "order_id": "varchar", "order_amount": "decimal(18, 2)", "currency": "varchar",
-    "promised_on": "date", "days_late": "integer", "is_returned": "boolean",
-    "is_delivered": "boolean", "is_advanced": "boolean", "ticket_id": "varchar", "referral_id": "varchar",
+    "promised_on": "date", "days_late": "integer", "moved_on": "date", "is_returned": "boolean",
+    "is_delivered": "boolean", "is_advanced": "boolean", "ticket_id": "varchar",
+    "ticket_kind": "varchar", "urgency": "varchar", "touchpoint": "varchar",
+    "is_answered": "boolean", "clock": "varchar", "step": "varchar", "new_due_at": "timestamp",
+    "why": "varchar", "response_id": "varchar", "score": "decimal(18, 2)",
+    "scale_max": "decimal(18, 2)", "incident_id": "varchar", "referral_id": "varchar",
     "product_id": "varchar", "due_on": "date", "points": "bigint", "expires_on": "date",
 } -%}
 {%- set parts = {
     "order": [
-        "order_id", "order_amount", "currency", "promised_on", "days_late", "is_returned",
-        "is_delivered", "is_advanced",
+        "order_id", "order_amount", "currency", "promised_on", "days_late", "moved_on",
+        "is_returned", "is_delivered", "is_advanced",
     ],
     "placed": ["order_id", "order_amount", "currency", "is_returned", "is_delivered"],
     "customer": [],
     "cart": ["product_id"],
-    "ticket": ["ticket_id"],
+    "ticket": ["ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered"],
+    "overdue": [
+        "ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered", "clock", "step",
+        "new_due_at", "why",
+    ],
+    "score": ["response_id", "score", "scale_max", "ticket_id", "order_id"],
+    "incident": ["incident_id", "ticket_id"],
     "referral": ["referral_id"],
     "point": ["points", "expires_on"],
     "replacement": ["product_id", "due_on"],
@@ -57,6 +68,18 @@ interactions as (
 
 tickets as (
     select * from {{ ref("stg_tickets") }}
+),
+
+overdue as (
+    select * from {{ ref("int_care_overdue") }}
+),
+
+surveys as (
+    select * from {{ ref("stg_surveys") }}
+),
+
+incident_tickets as (
+    select * from {{ ref("int_incident_tickets") }}
 ),
 
 customer_points as (
@@ -119,6 +142,11 @@ recent as (
             coalesce(orders.promised_at, orders.shipped_at) >= {{ care_promised_from() }}
             and coalesce(orders.promised_at, orders.shipped_at) <= {{ as_of }}
         )
+        or (
+            orders.status in ('paid', 'preparing', 'shipped')
+            and greatest(orders.paid_at, orders.shipped_at, orders.updated_at)
+            >= {{ care_moved_from() }}
+        )
 ),
 
 promised as (
@@ -135,6 +163,7 @@ promised as (
             when recent.status = 'completed' then coalesce(recent.delivered_at, recent.updated_at)
         end as completed_at,
         recent.cancelled_at,
+        recent.updated_at,
         coalesce(recent.promised_at, days.ends_at) as promised_at,
         cast(recent.amount as decimal(18, 2)) as order_amount,
         recent.currency,
@@ -151,12 +180,13 @@ promised as (
             and {{ local_date("recent.shipped_at") }} + {{ promise_days }} = days.day
 ),
 
-overdue as (
+late_times as (
     select
         *,
         {{ local_date("promised_at") }} as promised_on,
         {{ care_later("promised_at", "late_delivery.late_after") }} as late_from,
-        {{ care_later("promised_at", "late_delivery.lost_after") }} as lost_from
+        {{ care_later("promised_at", "late_delivery.lost_after") }} as lost_from,
+        {{ care_moved_at() }} as moved_at
     from promised
 ),
 
@@ -164,8 +194,13 @@ order_times as (
     select
         *,
         case when {{ care_undelivered_at("late_from") }} then late_from end as late_at,
-        case when {{ care_undelivered_at("lost_from") }} then lost_from end as lost_at
-    from overdue
+        case when {{ care_undelivered_at("lost_from") }} then lost_from end as lost_at,
+        case
+            when coalesce(late_from > {{ as_of }}, true)
+                then {{ care_later("moved_at", "late_delivery.no_movement_after") }}
+        end as stalled_at,
+        {{ local_date("moved_at") }} as moved_on
+    from late_times
 ),
 
 order_events as (
@@ -182,6 +217,7 @@ order_events as (
         case
             when promised_at <= {{ as_of }} then cast({{ days_since("promised_on") }} as integer)
         end as days_late,
+        moved_on,
         is_returned,
         is_delivered,
         {{ {
@@ -276,11 +312,93 @@ ticket_events as (
         'ticket_solved:' || ticket_id || ':' || cast({{ local_date("resolved_at") }} as varchar)
             as occasion,
         resolved_at as occurred_at,
-        ticket_id
+        ticket_id,
+        kind as ticket_kind,
+        urgency,
+        touchpoint,
+        true as is_answered
     from tickets
     where
         resolved_at >= {{ care_event_from("ticket_solved") }}
         and customer_id is not null
+    union all
+    select
+        customer_id,
+        'ticket_opened' as event,
+        'ticket_opened:' || ticket_id as occasion,
+        opened_at as occurred_at,
+        ticket_id,
+        kind as ticket_kind,
+        urgency,
+        touchpoint,
+        coalesce(acknowledged_at, first_response_at, resolved_at, closed_at) is not null
+            as is_answered
+    from tickets
+    where
+        opened_at >= {{ care_event_from("ticket_opened") }}
+        and customer_id is not null
+),
+
+overdue_events as (
+    select
+        customer_id,
+        'ticket_overdue' as event,
+        occasion,
+        occurred_at,
+        ticket_id,
+        ticket_kind,
+        urgency,
+        touchpoint,
+        is_answered,
+        clock,
+        step,
+        new_due_at,
+        why
+    from overdue
+),
+
+-- Of the questions somebody answered at one moment the worst answer counts.
+score_events as (
+    select
+        customer_id,
+        'low_score' as event,
+        'low_score:' || response_id as occasion,
+        answered_at as occurred_at,
+        response_id,
+        cast(score as decimal(18, 2)) as score,
+        cast(scale_max as decimal(18, 2)) as scale_max,
+        ticket_id,
+        order_id
+    from surveys
+    where
+        answered_at >= {{ care_event_from("low_score") }}
+        and customer_id is not null
+        and {{ care_score_share() }} <= {{ care_low_limit("kind") }}
+    qualify row_number() over (
+        partition by customer_id, answered_at
+        order by {{ care_score_share() }}, response_id
+    ) = 1
+),
+
+-- Whoever reports the problem later is touched from then on.
+incident_events as (
+    select
+        tickets.customer_id,
+        'incident' as event,
+        'incident:' || incident_tickets.incident_id as occasion,
+        greatest(incident_tickets.found_at, tickets.opened_at) as occurred_at,
+        incident_tickets.incident_id,
+        incident_tickets.ticket_id
+    from incident_tickets
+    inner join tickets on incident_tickets.ticket_id = tickets.ticket_id
+    where
+        greatest(incident_tickets.found_at, tickets.opened_at) between
+        {{ care_event_from("incident") }} and {{ as_of }}
+        and tickets.customer_id is not null
+    qualify row_number() over (
+        partition by tickets.customer_id, incident_tickets.incident_id
+        order by tickets.opened_at, tickets.ticket_id
+    ) = 1
 ),
 
 referral_events as (
@@ -357,10 +475,23 @@ final as (
         happened.currency,
         happened.promised_on,
         happened.days_late,
+        happened.moved_on,
         happened.is_returned,
         happened.is_delivered,
         happened.is_advanced,
         happened.ticket_id,
+        happened.ticket_kind,
+        happened.urgency,
+        happened.touchpoint,
+        happened.is_answered,
+        happened.clock,
+        happened.step,
+        happened.new_due_at,
+        happened.why,
+        happened.response_id,
+        happened.score,
+        happened.scale_max,
+        happened.incident_id,
         happened.referral_id,
         happened.product_id,
         products.name as product_name,
