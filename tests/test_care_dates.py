@@ -54,7 +54,8 @@ UPSTREAM = {
     "fct_replacements_due": "customer_id varchar, product_id varchar, due_on date",
     "fct_customer_next_products": "customer_id varchar, rank integer, product_id varchar",
     "int_clocks": "case_kind varchar, case_id varchar, customer_id varchar, owner_id varchar, "
-    "clock varchar, cycle integer, target_key varchar, clock_type varchar, stopped_at timestamp, "
+    "clock varchar, cycle integer, target_key varchar, clock_type varchar, started_at timestamp, "
+    "stopped_at timestamp, due_at timestamp, "
     "breached_at timestamp, is_open boolean",
     "int_sla_targets": "target_key varchar, position integer, starts varchar, stops varchar",
     "int_service_time": "opens_at timestamp, closes_at timestamp, worked_before bigint, "

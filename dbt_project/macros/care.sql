@@ -264,9 +264,10 @@
     {{- return(given | join(" or ") or "false") -}}
 {%- endmacro %}
 
-{#- Which tickets a rule is for, as a condition over the relation events. -#}
+{#- Which tickets or answers a rule is for, as a condition over the relation events. -#}
 {% macro care_tickets(rule) -%}
-    {%- set columns = {"kinds": "ticket_kind", "urgencies": "urgency", "touchpoints": "touchpoint"} -%}
+    {%- set kind = "survey_kind" if rule["trigger_name"] == "low_score" else "ticket_kind" -%}
+    {%- set columns = {"kinds": kind, "urgencies": "urgency", "touchpoints": "touchpoint"} -%}
     {%- set tests = [] -%}
     {%- for name, column in columns.items() -%}
         {%- set values = care_list(rule, name) -%}
@@ -305,7 +306,8 @@
         "delivery_lost": order + ["promised_on", "days_late"],
         "delivery_stalled": order + ["promised_on", "moved_on"],
         "cart_abandoned": product, "replacement_due": product + ["due_on"],
-        "ticket_opened": ["ticket_id"], "ticket_solved": ["ticket_id"],
+        "ticket_opened": ["ticket_id", "answer_due_at", "solution_due_at"],
+        "ticket_solved": ["ticket_id"],
         "ticket_overdue": ["ticket_id", "clock", "step", "new_due_at", "why"],
         "low_score": ["response_id", "ticket_id", "order_id", "score", "scale_max"],
         "incident": ["incident_id", "ticket_id"], "points_expiring": ["points", "expires_on"],
@@ -629,22 +631,6 @@
     case
         when status in ('paid', 'preparing', 'shipped') and delivered_at is null and cancelled_at is null
             then greatest(paid_at, shipped_at, updated_at)
-    end
-{%- endmacro %}
-
-{#- The score of an answer as a share of its scale. -#}
-{% macro care_score_share() -%}
-    case when kind = 'csat' then 1 else 0.1 end * {{ answer_value() }}
-{%- endmacro %}
-
-{#- The highest share of its scale at which an answer of a kind is low, null for other kinds. -#}
-{% macro care_low_limit(kind) -%}
-    case {{ kind }}
-        {%- for row in listed("select kind, at_most from program.low_scores order by position") %}
-        when {{ text_literal(row["kind"]) }} then {{ row["at_most"] }}
-        {%- else %}
-        when '' then 0.0
-        {%- endfor %}
     end
 {%- endmacro %}
 

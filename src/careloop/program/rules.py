@@ -101,7 +101,9 @@ class EventTrigger(Closed):
         "the event the customer `ordered`, was `contacted` by a person, or `answered` a survey.",
     )
     kinds: list[Id] = Field(
-        default=[], description="Only tickets of these kinds, e.g. complaint; for ticket events."
+        default=[],
+        description="Only tickets of these kinds, e.g. complaint; of a low_score the kinds of "
+        "survey, e.g. csat.",
     )
     urgencies: list[Urgency] = Field(
         default=[], description="Only tickets of these urgencies; for ticket events."
@@ -115,12 +117,14 @@ class EventTrigger(Closed):
         mistakes = []
         if self.after and rough_days(self.until) < rough_days(self.after):
             mistakes.append(Mistake(("until",), self.until, f"is before `after` ({self.after})"))
-        if self.name not in TICKET_EVENTS:
-            mistakes += [
-                Mistake((name,), given, f"does not fit {self.name}: it is about no ticket")
-                for name in TICKET_FILTERS
-                if (given := getattr(self, name))
-            ]
+        fitting = {"low_score": ("kinds",)}.get(self.name, ())
+        if self.name in TICKET_EVENTS:
+            fitting = TICKET_FILTERS
+        mistakes += [
+            Mistake((name,), given, f"does not fit {self.name}")
+            for name, given in self.filters.items()
+            if name not in fitting
+        ]
         refuse(mistakes)
         return self
 

@@ -60,6 +60,7 @@ class Clock(Closed):
     ] = Field(description="What stops it.")
     kinds: list[Id] = Field(default=[], description="Ticket kinds, e.g. complaint.")
     urgencies: list[Urgency] = Field(default=[], description="Ticket urgencies.")
+    channels: list[Id] = Field(default=[], description="Channels a ticket comes in on.")
     touchpoints: list[Id] = Field(default=[], description="Touchpoints of the pack.")
     segments: list[Id] = Field(default=[], description="Segments of the pack.")
     stages: list[Id] = Field(default=[], description="Stages of the pack.")

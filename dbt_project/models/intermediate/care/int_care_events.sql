@@ -15,7 +15,8 @@
     "is_delivered": "boolean", "is_advanced": "boolean", "ticket_id": "varchar",
     "ticket_kind": "varchar", "urgency": "varchar", "touchpoint": "varchar",
     "is_answered": "boolean", "clock": "varchar", "step": "varchar", "new_due_at": "timestamp",
-    "why": "varchar", "response_id": "varchar", "score": "decimal(18, 2)",
+    "why": "varchar", "answer_due_at": "timestamp", "solution_due_at": "timestamp",
+    "response_id": "varchar", "survey_kind": "varchar", "score": "decimal(18, 2)",
     "scale_max": "decimal(18, 2)", "incident_id": "varchar", "referral_id": "varchar",
     "product_id": "varchar", "due_on": "date", "points": "bigint", "expires_on": "date",
 } -%}
@@ -28,11 +29,15 @@
     "customer": [],
     "cart": ["product_id"],
     "ticket": ["ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered"],
+    "opened": [
+        "ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered", "answer_due_at",
+        "solution_due_at",
+    ],
     "overdue": [
         "ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered", "clock", "step",
         "new_due_at", "why",
     ],
-    "score": ["response_id", "score", "scale_max", "ticket_id", "order_id"],
+    "score": ["response_id", "survey_kind", "score", "scale_max", "ticket_id", "order_id"],
     "incident": ["incident_id", "ticket_id"],
     "referral": ["referral_id"],
     "point": ["points", "expires_on"],
@@ -76,6 +81,23 @@ overdue as (
 
 surveys as (
     select * from {{ ref("stg_surveys") }}
+),
+
+low_scores as (
+    select * from {{ source("program", "low_scores") }}
+),
+
+clocks as (
+    select
+        clocks.*,
+        targets.stops
+    from {{ ref("int_clocks") }} as clocks
+    inner join {{ ref("int_sla_targets") }} as targets
+        on clocks.target_key = targets.target_key
+    where
+        clocks.case_kind = 'ticket'
+        and clocks.is_open
+        and clocks.started_at >= {{ care_event_from("ticket_opened") }}
 ),
 
 incident_tickets as (
@@ -321,22 +343,31 @@ ticket_events as (
     where
         resolved_at >= {{ care_event_from("ticket_solved") }}
         and customer_id is not null
-    union all
+),
+
+-- What is promised to whoever has just asked: an answer by a person, and the solution.
+opened_events as (
     select
-        customer_id,
+        tickets.customer_id,
         'ticket_opened' as event,
-        'ticket_opened:' || ticket_id as occasion,
-        opened_at as occurred_at,
-        ticket_id,
-        kind as ticket_kind,
-        urgency,
-        touchpoint,
-        coalesce(acknowledged_at, first_response_at, resolved_at, closed_at) is not null
-            as is_answered
+        'ticket_opened:' || tickets.ticket_id as occasion,
+        tickets.opened_at as occurred_at,
+        tickets.ticket_id,
+        min(tickets.kind) as ticket_kind,
+        min(tickets.urgency) as urgency,
+        min(tickets.touchpoint) as touchpoint,
+        bool_or(coalesce(
+            tickets.acknowledged_at, tickets.first_response_at, tickets.resolved_at,
+            tickets.closed_at
+        ) is not null) as is_answered,
+        min(clocks.due_at) filter (where clocks.stops = 'first_response') as answer_due_at,
+        min(clocks.due_at) filter (where clocks.stops in ('solved', 'closed')) as solution_due_at
     from tickets
+    left join clocks on tickets.ticket_id = clocks.case_id
     where
-        opened_at >= {{ care_event_from("ticket_opened") }}
-        and customer_id is not null
+        tickets.opened_at >= {{ care_event_from("ticket_opened") }}
+        and tickets.customer_id is not null
+    group by tickets.customer_id, tickets.ticket_id, tickets.opened_at
 ),
 
 overdue_events as (
@@ -357,26 +388,44 @@ overdue_events as (
     from overdue
 ),
 
--- Of the questions somebody answered at one moment the worst answer counts.
-score_events as (
+-- Questions asked at one moment about the same thing are one survey; its worst answer counts.
+judged as (
     select
-        customer_id,
-        'low_score' as event,
-        'low_score:' || response_id as occasion,
-        answered_at as occurred_at,
-        response_id,
-        cast(score as decimal(18, 2)) as score,
-        cast(scale_max as decimal(18, 2)) as scale_max,
-        ticket_id,
-        order_id
+        surveys.*,
+        {{ score_share() }} as share,
+        min(surveys.response_id) over (
+            partition by
+                surveys.customer_id, coalesce(surveys.asked_at, surveys.answered_at),
+                surveys.order_id, surveys.ticket_id
+        ) as survey_id
     from surveys
     where
-        answered_at >= {{ care_event_from("low_score") }}
-        and customer_id is not null
-        and {{ care_score_share() }} <= {{ care_low_limit("kind") }}
+        surveys.customer_id in (
+            select recent_answers.customer_id from surveys as recent_answers
+            where recent_answers.answered_at >= {{ care_event_from("low_score") }}
+        )
+),
+
+score_events as (
+    select
+        judged.customer_id,
+        'low_score' as event,
+        'low_score:' || judged.survey_id as occasion,
+        judged.answered_at as occurred_at,
+        judged.survey_id as response_id,
+        judged.kind as survey_kind,
+        cast(judged.score as decimal(18, 2)) as score,
+        cast(judged.scale_max as decimal(18, 2)) as scale_max,
+        judged.ticket_id,
+        judged.order_id
+    from judged
+    inner join low_scores on judged.kind = low_scores.kind
+    where
+        judged.share <= low_scores.at_most
+        and judged.answered_at >= {{ care_event_from("low_score") }}
     qualify row_number() over (
-        partition by customer_id, answered_at
-        order by {{ care_score_share() }}, response_id
+        partition by judged.customer_id, judged.survey_id
+        order by judged.answered_at, judged.share, judged.response_id
     ) = 1
 ),
 
@@ -488,7 +537,10 @@ final as (
         happened.step,
         happened.new_due_at,
         happened.why,
+        happened.answer_due_at,
+        happened.solution_due_at,
         happened.response_id,
+        happened.survey_kind,
         happened.score,
         happened.scale_max,
         happened.incident_id,
