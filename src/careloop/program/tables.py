@@ -332,6 +332,7 @@ _DURATIONS = {
     "correct_within",
     "solve_within",
     "fix_within",
+    "new_time",
 }
 
 
