@@ -85,8 +85,13 @@ def missed_days(settings: Settings, program: str, as_of: datetime) -> list[datet
 
 
 def decision_files(settings: Settings) -> list[Path]:
-    """The archive of decisions, one Parquet file per as_of, the earliest first."""
+    """The archive of decisions, one Parquet file per as_of and kind, the earliest first."""
     return sorted(settings.decisions.glob("as_of=*.parquet"))
+
+
+def is_of_watch(file: Path) -> bool:
+    """Whether decisions or marts are those of a round of the watch."""
+    return file.stem.endswith(WATCH)
 
 
 def decisions_file(settings: Settings, as_of_local: datetime, *, watch: bool = False) -> Path:

@@ -29,6 +29,7 @@ COMMANDS = (
     "feedback",
     "erase",
     "dispatch",
+    "service",
     "prefect",
 )
 

@@ -46,7 +46,9 @@ def current(lake: Lake, entity: Entity, only: str = "") -> str:
     out keys, before anything is merged."""
     sources = {b.source for b in lake.active(entity.name) if b.rows_loaded}
     if entity.merge != "columns" or len(sources) < 2:
-        return f"select * from ({versions(lake, entity)}) {only}" if only else versions(lake, entity)
+        return (
+            f"select * from ({versions(lake, entity)}) {only}" if only else versions(lake, entity)
+        )
     # Several sources know the same customer: of each column the latest known value holds. Most
     # are known to one source only, and grouping costs more than looking who isn't.
     newest = "coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch"

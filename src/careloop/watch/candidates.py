@@ -55,10 +55,13 @@ def find_candidates(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program
     con.execute(f"create table watch.open_tickets as {_tickets(con, lake, program)}")
     con.execute(f"create table watch.open_orders as {_orders(con, lake, program)}")
     con.execute(f"create table watch.customers as {_customers(con, lake)}")
+    # Other open tickets of the customers: a complaint mutes, and some rules wait for the end.
     con.execute(
         "create table watch.tickets as select ticket_id from watch.open_tickets union "
         f"select ticket_id from ({current(lake, entities()['tickets'])}) "
-        "semi join watch.customers using (customer_id)"
+        "semi join watch.customers using (customer_id), watch.since "
+        "where opened_at <= until and coalesce(resolved_at > until, true) "
+        "and coalesce(closed_at > until, true)"
     )
     con.execute(
         "create table watch.orders as select order_id from watch.open_orders union "

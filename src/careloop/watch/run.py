@@ -32,18 +32,38 @@ from careloop.watch.raw import forget_contacts, write_raw
 
 Progress = Callable[[str], None]
 KEPT = 4
+# Of other tickets of the customers only what mutes is known.
+OPEN_ONLY = {
+    "fct_ticket_clocks": "semi join warehouse.watch.open_tickets using (ticket_id)",
+    "fct_ticket_clock_events": "semi join warehouse.watch.open_tickets using (ticket_id)",
+}
+DECIDED = "select outcome, count(*) from fct_care_decisions group by outcome order by outcome"
+COUNTED = ("fct_ticket_clocks", "fct_case_clocks")
+COUNTED_SQL = """
+select
+    clock, state,
+    count(*) as open,
+    count(*) filter (where state = 'running' and warn_on_at <= $1) as due,
+    count(*) filter (where breached_at is not null) as late
+from results.{0}
+where is_open
+group by clock, state
+order by clock, state
+"""
 
 
 @dataclass
 class Watched:
     """file: DuckDB file with the results of the open cases. since: version it goes on from.
-    cases: open or changed ones by kind. decided: decisions by outcome. seconds: by step."""
+    cases: open or changed ones by kind. decided: decisions by outcome. clocks: open ones by clock
+    and state, of these due and late. seconds: by step."""
 
     file: Path
     as_of: datetime
     since: str
     cases: dict[str, int] = field(default_factory=dict)
     decided: dict[str, int] = field(default_factory=dict)
+    clocks: list[dict[str, object]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -79,7 +99,7 @@ def watch(
         progress("computing " + ", ".join(f"{n:,} {kind}" for kind, n in found.cases.items()))
         _compute(apart, chosen)
         timer("dbt")
-        found.decided = _leave(apart, run, found, chosen)
+        _leave(apart, run, found, chosen)
         timer("leave")
         _prune(settings, target)
     return found
@@ -156,8 +176,8 @@ def _compute(settings: Settings, chosen: Selection) -> None:
         )
 
 
-def _leave(settings: Settings, run: RunInfo, found: Watched, chosen: Selection) -> dict[str, int]:
-    """Put the results of the open cases in place; returns the decisions by outcome."""
+def _leave(settings: Settings, run: RunInfo, found: Watched, chosen: Selection) -> None:
+    """Put the results of the open cases in place, and count them."""
     partial = found.file.with_name(f".{found.file.name}.new")
     partial.unlink(missing_ok=True)
     con = connect(settings, settings.marts)
@@ -169,21 +189,27 @@ def _leave(settings: Settings, run: RunInfo, found: Watched, chosen: Selection) 
             "from warehouse.run.context",
             [found.since],
         )
-        for name in RESULTS:
-            if name in chosen.models:
-                con.execute(f"create table results.{quote(name)} as select * from {quote(name)}")
-        rows = con.execute(
-            "select outcome, count(*) from fct_care_decisions group by outcome order by outcome"
-        ).fetchall()
+        there = [name for name in RESULTS if name in chosen.models]
+        for name in there:
+            con.execute(
+                f"create table results.{quote(name)} as select * from {quote(name)} "
+                f"{OPEN_ONLY.get(name, '')}"
+            )
+        found.decided = dict(con.execute(DECIDED).fetchall())
+        found.clocks = [
+            dict(zip(("clock", "state", "open", "due", "late"), row, strict=True))
+            for name in there
+            if name in COUNTED
+            for row in con.execute(COUNTED_SQL.format(name), [run.as_of_utc]).fetchall()
+        ]
         con.execute("detach results")
-        if rows:
+        if found.decided:
             _archive(con, decisions_file(settings, run.as_of_local, watch=True))
     finally:
         con.close()
     sync(partial)
     os.replace(partial, found.file)
     sync(found.file.parent)
-    return dict(rows)
 
 
 def _archive(con: duckdb.DuckDBPyConnection, target: Path) -> None:
