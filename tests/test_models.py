@@ -41,6 +41,7 @@ GRAINS = {
     "fct_customer_next_products": "customer_id, rank",
     "fct_replacements_due": "customer_id, product_id",
     "fct_tickets": "ticket_id",
+    "dim_sla_targets": "target_key",
     "fct_follow_ups": "follow_up_id",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",

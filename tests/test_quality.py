@@ -243,6 +243,11 @@ insert into fct_customer_tier_changes by name select 'k' as change_key, 0 as cha
     timestamp '2026-08-01' as as_of from range(2);
 insert into fct_customer_tiers by name select 'c' as customer_id, 'gold' as tier,
     date '2026-06-01' as kept_until, timestamp '2026-06-30' as as_of from range(2);
+insert into dim_sla_targets by name select 'k' as target_key, 'solved' as clock,
+    timestamp '2026-06-02' as valid_from, timestamp '2026-06-01' as valid_until,
+    timestamp '2026-08-01' as as_of from range(2);
+insert into dim_sla_targets by name select 'l' || i as target_key, 'closed' as clock
+    from range(2) as r(i);
 insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);
 insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
     'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);

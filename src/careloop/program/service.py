@@ -60,6 +60,7 @@ class Clock(Closed):
     ] = Field(description="What stops it.")
     kinds: list[Id] = Field(default=[], description="Ticket kinds, e.g. complaint.")
     urgencies: list[Urgency] = Field(default=[], description="Ticket urgencies.")
+    channels: list[Id] = Field(default=[], description="Channels a ticket comes in on.")
     touchpoints: list[Id] = Field(default=[], description="Touchpoints of the pack.")
     segments: list[Id] = Field(default=[], description="Segments of the pack.")
     stages: list[Id] = Field(default=[], description="Stages of the pack.")
@@ -176,6 +177,17 @@ class ServicePackage(Closed):
     items: Annotated[list[Text], Field(min_length=1)] = Field(description="What it contains.")
 
 
+def _fixed(model: Closed, names: tuple[str, ...], units: tuple[str, ...]) -> None:
+    """Durations that count from a moment on cannot be in other units."""
+    refuse(
+        [
+            Mistake((name,), value, f"must be in {', '.join(units)}", units)
+            for name in names
+            if split_duration(value := getattr(model, name))[1] not in units
+        ]
+    )
+
+
 class EmergencyStep(Closed):
     """A step of the playbook."""
 
@@ -183,6 +195,11 @@ class EmergencyStep(Closed):
     title: Text = Field(description="What is done.")
     within: Duration = Field(description="Time from the incident.")
     who: Role = Field(description="Who does it.")
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        _fixed(self, ("within",), ("s", "m", "h", "d", "w"))
+        return self
 
 
 class Emergency(Closed):
@@ -195,6 +212,11 @@ class Emergency(Closed):
     in_window: Duration = Field(description="… within this time.")
     respond_within: Duration = Field(description="Response group starts within.")
     steps: list[EmergencyStep] = Field(description="What is done, in order.")
+
+    @model_validator(mode="after")
+    def _calendar(self) -> Self:
+        _fixed(self, ("in_window", "respond_within"), ("s", "m", "h", "d", "w"))
+        return self
 
 
 LATE_UNITS = ("m", "h", "d", "w", "mo")

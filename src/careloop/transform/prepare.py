@@ -71,6 +71,16 @@ CARRIED = {
         "mean_interactions_known double, mean_interactions double, mean_missed_interactions "
         "double, pack_hash varchar",
     ),
+    "sla_targets": (
+        "dim_sla_targets",
+        "target_key varchar, clock varchar, clock_no integer, title_en varchar, title_zh "
+        "varchar, starts varchar, stops varchar, kinds varchar, urgencies varchar, channels "
+        "varchar, touchpoints varchar, segments varchar, stages varchar, tiers varchar, "
+        "is_complex boolean, target varchar, target_amount integer, target_unit varchar, "
+        "target_seconds bigint, clock_type varchar, pauses varchar, warn_at double, "
+        "target_share double, valid_from timestamp, valid_until timestamp, as_of timestamp, "
+        "pack_hash varchar",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",
