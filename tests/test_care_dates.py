@@ -26,12 +26,12 @@ from careloop.transform.prepare import CARRIED
 from jinja_sql import Models
 
 MODELS = (
-    "int_care_days", "int_care_rule_days", "int_care_customers", "int_care_events",
-    "int_care_candidates",
+    "int_care_days", "int_care_rule_days", "int_care_customers", "int_care_overdue",
+    "int_care_events", "int_care_candidates",
 )  # fmt: skip
 STAGING = (
     "stg_customers", "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys",
-    "stg_follow_ups", "stg_referrals",
+    "stg_follow_ups", "stg_referrals", "stg_ticket_events",
 )  # fmt: skip
 # What the care models read of the models before them; filled from the same raw rows.
 UPSTREAM = {
@@ -53,6 +53,14 @@ UPSTREAM = {
     "int_products": "product_id varchar, name varchar, category varchar",
     "fct_replacements_due": "customer_id varchar, product_id varchar, due_on date",
     "fct_customer_next_products": "customer_id varchar, rank integer, product_id varchar",
+    "int_clocks": "case_kind varchar, case_id varchar, customer_id varchar, owner_id varchar, "
+    "clock varchar, cycle integer, target_key varchar, clock_type varchar, started_at timestamp, "
+    "stopped_at timestamp, due_at timestamp, "
+    "breached_at timestamp, is_open boolean",
+    "int_sla_targets": "target_key varchar, position integer, starts varchar, stops varchar",
+    "int_service_time": "opens_at timestamp, closes_at timestamp, worked_before bigint, "
+    "worked_after bigint",
+    "int_incident_tickets": "incident_id varchar, ticket_id varchar, found_at timestamp",
     "fct_customer_tags": "customer_id varchar, tag varchar, value varchar",
 }
 RULES = """

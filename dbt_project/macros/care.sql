@@ -254,6 +254,7 @@
         "delivered": "coalesce(events.is_delivered, false)",
         "advanced": "coalesce(events.is_advanced, false)",
         "ticket_open": "customers.open_tickets > 0",
+        "ticket_answered": "coalesce(events.is_answered, false)",
         "ordered": "coalesce(customers.last_ordered_at > events.occurred_at, false)",
         "contacted": "coalesce(customers.last_contacted_at > events.occurred_at, false)",
         "answered": "coalesce(customers.last_answered_at > events.occurred_at, false)",
@@ -261,6 +262,20 @@
     {%- set given = [] -%}
     {%- for name in care_list(rule, "unless") -%}{%- do given.append(tests[name]) -%}{%- endfor -%}
     {{- return(given | join(" or ") or "false") -}}
+{%- endmacro %}
+
+{#- Which tickets or answers a rule is for, as a condition over the relation events. -#}
+{% macro care_tickets(rule) -%}
+    {%- set kind = "survey_kind" if rule["trigger_name"] == "low_score" else "ticket_kind" -%}
+    {%- set columns = {"kinds": kind, "urgencies": "urgency", "touchpoints": "touchpoint"} -%}
+    {%- set tests = [] -%}
+    {%- for name, column in columns.items() -%}
+        {%- set values = care_list(rule, name) -%}
+        {%- if values -%}
+            {%- do tests.append("events." ~ column ~ " in (" ~ care_texts(values) ~ ")") -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(tests | join(" and ") or "true") -}}
 {%- endmacro %}
 
 {#-
@@ -289,8 +304,13 @@
         "order_delivered": order, "order_completed": order,
         "delivery_late": order + ["promised_on", "days_late"],
         "delivery_lost": order + ["promised_on", "days_late"],
+        "delivery_stalled": order + ["promised_on", "moved_on"],
         "cart_abandoned": product, "replacement_due": product + ["due_on"],
-        "ticket_solved": ["ticket_id"], "points_expiring": ["points", "expires_on"],
+        "ticket_opened": ["ticket_id", "answer_due_at", "solution_due_at"],
+        "ticket_solved": ["ticket_id"],
+        "ticket_overdue": ["ticket_id", "clock", "step", "new_due_at", "why"],
+        "low_score": ["response_id", "ticket_id", "order_id", "score", "scale_max"],
+        "incident": ["incident_id", "ticket_id"], "points_expiring": ["points", "expires_on"],
         "referral_converted": ["referral_id"],
     } -%}
     {%- set values = {} -%}
@@ -534,6 +554,7 @@
         and {{ came_up_at }} <= {{ as_of_utc() }}
         and {{ expires_at }} > {{ as_of_utc() }}
         and not ({{ care_called_off(rule) }})
+        and {{ care_tickets(rule) }}
         and {{ care_audience(rule) }}
     {%- if rule["trigger_name"] == "cart_abandoned" %}
     qualify row_number() over (
@@ -591,6 +612,56 @@
         {{ care_earlier(care_event_from("delivery_late"), "late_delivery.late_after") }},
         {{ care_earlier(care_event_from("delivery_lost"), "late_delivery.lost_after") }}
     ) - interval '{{ days }}' day)
+{%- endmacro %}
+
+{#- Changes of orders from before this cannot have led to a stall in the look-back. -#}
+{% macro care_moved_from() -%}
+    {{- return(care_earlier(
+        care_event_from("delivery_stalled"), "late_delivery.no_movement_after"
+    )) -}}
+{%- endmacro %}
+
+{#- A moment so many seconds later; seconds is a column or an expression. -#}
+{% macro care_seconds_later(moment, seconds) -%}
+    {{- return(dbt.dateadd("second", seconds, moment)) -}}
+{%- endmacro %}
+
+{#- When an order last moved: the latest known time of a change. -#}
+{% macro care_moved_at() -%}
+    case
+        when status in ('paid', 'preparing', 'shipped') and delivered_at is null and cancelled_at is null
+            then greatest(paid_at, shipped_at, updated_at)
+    end
+{%- endmacro %}
+
+{#-
+    The step of program.escalation at which the customer is told of a missed promise; none if
+    nobody is.
+-#}
+{% macro care_telling_step() -%}
+    {%- if not execute -%}{{- return(none) -}}{%- endif -%}
+    {%- set steps = program_rows("select * from program.escalation order by position") -%}
+    {{- return(steps | selectattr("tell_customer") | first | default(none)) -}}
+{%- endmacro %}
+
+{#-
+    What holds up every message of the rules that wait for an event: quiet (quiet hours hold for
+    one of them) and free_days (all their channels rest on free days).
+-#}
+{% macro care_waits(event) -%}
+    {%- set waits = {"quiet": false, "free_days": false} -%}
+    {%- if not execute -%}{{- return(waits) -}}{%- endif -%}
+    {%- set exempt = setting_list("quiet_hours.exempt_purposes") -%}
+    {%- set resting = setting_list("quiet_hours.working_days_only") -%}
+    {%- set channels = [] -%}
+    {%- for rule in care_rules(["event"]) if rule["trigger_name"] == event -%}
+        {%- if text_literal(rule["purpose"]) not in exempt -%}{%- do waits.update({"quiet": true}) -%}{%- endif -%}
+        {%- for row in listed("select rule, channel from program.rule_channels order by rule, position") -%}
+            {%- if row["rule"] == rule["rule"] -%}{%- do channels.append(text_literal(row["channel"]) in resting) -%}{%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- do waits.update({"free_days": channels != [] and false not in channels}) -%}
+    {{- return(waits) -}}
 {%- endmacro %}
 
 {#- The day a duration in days, weeks, months, quarters or years before another. -#}

@@ -109,7 +109,7 @@ def send_due(
     with open_ledger(settings) as ledger, Renderer(settings, program) as renderer:
 
         def render(batch: Sequence[Message]) -> Mapping[str, Any]:
-            return renderer.render([_columns(message) for message in batch])
+            return renderer.render([_columns(message) for message in batch], now())
 
         return dispatch(
             settings,

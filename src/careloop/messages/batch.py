@@ -48,11 +48,14 @@ class RenderProblem:
 
 
 def render_batch(
-    settings: Settings, program: Program, messages: Iterable[Mapping[str, Any]]
+    settings: Settings,
+    program: Program,
+    messages: Iterable[Mapping[str, Any]],
+    now: datetime | None = None,
 ) -> dict[str, Rendered | RenderProblem]:
-    """Each ledger message ready to go, or why not, by message_id."""
+    """Each ledger message ready to go, or why not, by message_id. now: when it is read (UTC)."""
     with Renderer(settings, program) as renderer:
-        return renderer.render(messages)
+        return renderer.render(messages, now)
 
 
 class Renderer:
@@ -87,11 +90,13 @@ class Renderer:
             self._con.close()
             self._con = None
 
-    def render(self, messages: Iterable[Mapping[str, Any]]) -> dict[str, Rendered | RenderProblem]:
+    def render(
+        self, messages: Iterable[Mapping[str, Any]], now: datetime | None = None
+    ) -> dict[str, Rendered | RenderProblem]:
         """As ``render_batch``."""
         batch = list(messages)
         people = self.people({(m["customer_id"], m.get("owner_id")) for m in batch})
-        return {str(m["message_id"]): self._one(m, people) for m in batch}
+        return {str(m["message_id"]): self._one(m, people, now) for m in batch}
 
     def people(
         self, wanted: Iterable[tuple[str, str | None]]
@@ -113,6 +118,7 @@ class Renderer:
         message: Mapping[str, Any],
         person: Person,
         locale: str | None = None,
+        now: datetime | None = None,
     ) -> tuple[Content, str, dict[str, Any]]:
         """What a message says, its locale and the values used; raises RenderError. A task is told
         to an employee, in the program's first locale, unless one is given."""
@@ -120,13 +126,16 @@ class Renderer:
         task = message.get("kind") == "task"
         wanted = locale or (self.program.locales[0] if task else theirs)
         compiled, used = self._template(str(message["template"]), str(message["channel"]), wanted)
-        known = values(self.settings, self.program, message, person, used, theirs)
+        known = values(self.settings, self.program, message, person, used, theirs, now)
         channel, purpose = str(message["channel"]), str(message["purpose"])
         content = fill(compiled, channel, used, known, purpose, task=task)
         return content, used, known
 
     def _one(
-        self, message: Mapping[str, Any], people: dict[tuple[str, str | None], Person]
+        self,
+        message: Mapping[str, Any],
+        people: dict[tuple[str, str | None], Person],
+        now: datetime | None,
     ) -> Rendered | RenderProblem:
         message_id, channel = str(message["message_id"]), str(message["channel"])
         person = people.get((message["customer_id"], message.get("owner_id")))
@@ -138,7 +147,7 @@ class Renderer:
         if channel in PUBLIC:
             person = Person()
         try:
-            content, locale, known = self.content(message, person)
+            content, locale, known = self.content(message, person, now=now)
         except RenderError as error:
             return RenderProblem(message_id, error.what)
         return Rendered(

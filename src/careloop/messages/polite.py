@@ -20,6 +20,8 @@ _NOT_A_NAME = re.compile(r"://|www\.|@|\.(com|cn|net|org|top|xyz|info)\b", re.IG
 _LONGEST_NAME = 60
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September")
 _MONTHS += ("October", "November", "December")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WEEKDAYS_ZH = "一二三四五六日"
 
 
 def clean(value: object) -> str | None:
@@ -81,12 +83,41 @@ def moment(value: object, zone: str, locale: str) -> str | None:
     """A time given in UTC, in words of the zone; midnight as 24:00 of the day it ends."""
     if value is None:
         return None
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    local = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(ZoneInfo(zone))
+    local = _local(value, zone)
     joint = " " if language(locale) == "zh" else ", "
     if local.hour == local.minute == 0:
         return f"{day(local.date() - timedelta(days=1), locale)}{joint}24:00"
     return f"{day(local.date(), locale)}{joint}{local:%H:%M}"
+
+
+def by_time(value: object, zone: str, locale: str, now: datetime | None = None) -> str | None:
+    """Until when, in words of the zone: 明天 15:00 前, by tomorrow 15:00. value, now: UTC; None if
+    it is over by now. Without now the date is always told. Seconds are cut off: rather early."""
+    if value is None or value == "":
+        return None
+    until, seen = _local(value, zone), _local(now, zone) if now else None
+    if seen is not None and until <= seen:
+        return None
+    midnight = until.hour == until.minute == 0
+    on = until.date() - timedelta(days=1) if midnight else until.date()
+    clock = "24:00" if midnight else f"{until:%H:%M}"
+    ahead = (on - seen.date()).days if seen else None
+    if language(locale) == "zh":
+        near = {0: "今天", 1: "明天", 2: "后天"}.get(-1 if ahead is None else ahead)
+        return f"{near or f'{on.month}月{on.day}日（周{_WEEKDAYS_ZH[on.weekday()]}）'} {clock} 前".replace(
+            "） ", "）"
+        )
+    if ahead == 0:
+        return f"by {clock} today"
+    named = f"{_WEEKDAYS[on.weekday()]}, {on.day} {_MONTHS[on.month - 1]},"
+    return f"by {'tomorrow' if ahead == 1 else named} {clock}"
+
+
+def _local(value: object, zone: str) -> datetime:
+    """A time given in UTC as wall time of the zone."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return aware.astimezone(ZoneInfo(zone))
 
 
 def as_date(value: object) -> date | None:

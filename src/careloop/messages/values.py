@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from careloop.messages.links import survey_url, unsubscribe_url
 from careloop.messages.polite import (
     as_date,
+    by_time,
     called,
     clean,
     clean_name,
@@ -35,6 +36,21 @@ _LANGUAGES = {
     "en": {"zh": "Chinese", "en": "English"},
 }
 _EXAMPLE_DAY = date(2026, 11, 1)
+# Why a ticket is overdue: (English, Chinese).
+REASONS = {
+    "incident": (
+        "It is part of an outage that touches several customers and that we are working on.",
+        "这个问题与一起影响多位客户的故障有关，我们正在处理。",
+    ),
+    "complex": (
+        "It takes longer because several departments have to look at it.",
+        "这个问题需要几个部门一起处理，所以用时更长。",
+    ),
+    "backlog": (
+        "We have more requests than usual and have not kept up.",
+        "近期工单较多，我们没有及时处理完。",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -65,10 +81,12 @@ def values(
     person: Person,
     locale: str,
     customer_locale: str | None = None,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
     """Every variable for one ledger message in a locale; None where it has no value.
 
-    customer_locale: where the text itself is for an employee, the customer's.
+    customer_locale: where the text itself is for an employee, the customer's. now: when it is
+    sent (UTC); without it times are told with their date, and nothing counts as over.
     """
     about = about_of(message)
     return {
@@ -76,6 +94,7 @@ def values(
         **_program(program, message, about, locale),
         **_offer(program, message, locale),
         **_payload(program, message, about, locale),
+        **_service(program, about, locale, now),
         "sender": clean(settings.sender_name) or SENDER[language(locale)],
         "owner": clean_name(person.owner),
         "due": moment(message.get("due_at"), program.zone, locale),
@@ -167,6 +186,7 @@ def _payload(
         "days_late": number(about.get("days_late")),
         "product": clean(about.get("product_name")),
         "replace_on": day(about.get("due_on"), locale),
+        "moved_on": day(about.get("moved_on"), locale),
         "ticket_id": clean(about.get("ticket_id")),
         "occasion": getattr(occasion.title, language(locale)) if occasion else None,
         "occasion_on": day(on, locale),
@@ -174,6 +194,43 @@ def _payload(
         "points": number(about.get("points")),
         "expires_on": day(about.get("expires_on"), locale),
     }
+
+
+def _service(
+    program: Program, about: dict[str, Any], locale: str, now: datetime | None
+) -> dict[str, Any]:
+    """What is said of tickets, scores and outages."""
+    lang = language(locale)
+    reason = REASONS.get(str(about.get("why")))
+    times = {
+        name: by_time(about.get(f"{name}_at"), program.zone, locale, now)
+        for name in ("answer_due", "solution_due", "new_due")
+    }
+    clock = _title(program.sla.clocks, about.get("clock"), lang) if about.get("clock") else None
+    return {
+        **times,
+        "clock": clock,
+        "why": reason[lang == "zh"] if reason else None,
+        "score": _score(about, lang),
+        "score_about": _scored(about, lang),
+        "incident_id": clean(about.get("incident_id")),
+    }
+
+
+def _score(about: dict[str, Any], lang: str) -> str | None:
+    score, best = number(about.get("score")), number(about.get("scale_max"))
+    if score is None:
+        return None
+    if best is None:
+        return f"{score} 分" if lang == "zh" else score
+    return f"{score} 分（满分 {best} 分）" if lang == "zh" else f"{score} of {best}"
+
+
+def _scored(about: dict[str, Any], lang: str) -> str | None:
+    for key, zh, en in (("ticket_id", "工单", "ticket"), ("order_id", "订单", "order")):
+        if found := clean(about.get(key)):
+            return f"{zh} {found}" if lang == "zh" else f"{en} {found}"
+    return None
 
 
 def example_values(program: Program, rule: Rule, channel: str, locale: str) -> dict[str, Any]:
@@ -204,7 +261,15 @@ _EXAMPLE_ABOUT: dict[str, object] = {
     "days_late": 2,
     "product": "净水滤芯 U608",
     "replace_on": "2026-11-20",
+    "moved_on": "2026-11-02",
     "ticket_id": "T20261101-7",
+    "answer_due_at": "2026-11-05 02:00:00",
+    "solution_due_at": "2026-11-08 07:00:00",
+    "new_due_at": "2026-11-05 07:00:00",
+    "why": "complex",
+    "score": "2",
+    "scale_max": "5",
+    "incident_id": "I20261101-1",
     "occasion_on": "2026-11-11",
     "years": 3,
     "points": 1200,
@@ -216,7 +281,18 @@ def example_about(program: Program, rule: Rule) -> dict[str, object]:
     """A payload as an occasion of the rule would have it, made up."""
     known = {v.name for v in available(rule)}
     own = {"product": "product_name", "replace_on": "due_on"}
-    about = {own.get(key, key): value for key, value in _EXAMPLE_ABOUT.items() if key in known}
+    told = {"answer_due_at": "answer_due", "solution_due_at": "solution_due"}
+    told |= {"new_due_at": "new_due", "scale_max": "score"}
+    about = {
+        own.get(key, key): value
+        for key, value in _EXAMPLE_ABOUT.items()
+        if told.get(key, key) in known
+    }
+    if "score_about" in known:
+        about["ticket_id"] = _EXAMPLE_ABOUT["ticket_id"]
+    if "clock" in known:
+        solving = [clock.id for clock in program.sla.clocks if clock.stops == "solved"]
+        about["clock"] = (solving or [program.sla.clocks[0].id])[0]
     if rule.trigger.entered and rule.trigger.entered.tiers:
         about["tier"] = rule.trigger.entered.tiers[0]
     return {**about, "currency": program.currency} if "order_amount" in about else about

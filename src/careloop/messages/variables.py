@@ -15,7 +15,9 @@ ORDER = (
     "first_order",
     "last_order",
     *DELIVERY,
+    "delivery_stalled",
 )
+TICKET = ("ticket_opened", "ticket_overdue", "ticket_solved", "incident")
 ANNIVERSARIES = ("registration", "first_purchase", "membership", "company", "cooperation")
 
 
@@ -181,7 +183,7 @@ VARIABLES: tuple[Variable, ...] = (
         "promised_on",
         ("Day the delivery was promised for", "承诺送达日"),
         ("5 November 2026", "2026年11月5日"),
-        ("order_paid", "order_preparing", "order_shipped", *DELIVERY),
+        ("order_paid", "order_preparing", "order_shipped", *DELIVERY, "delivery_stalled"),
         can_be_empty=True,
     ),
     _variable("days_late", ("Days since that day", "已延迟天数"), "2", DELIVERY, can_be_empty=True),
@@ -199,7 +201,79 @@ VARIABLES: tuple[Variable, ...] = (
         ("replacement_due",),
         can_be_empty=True,
     ),
-    _variable("ticket_id", ("Ticket id", "工单编号"), "T20261101-7", ("ticket_solved",)),
+    _variable(
+        "moved_on",
+        ("Day the order last moved", "订单最近一次有进展的日期"),
+        ("2 November 2026", "2026年11月2日"),
+        ("delivery_stalled",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "ticket_id",
+        ("Ticket id; of an outage the customer's own", "工单编号；故障事件中为客户自己的工单"),
+        "T20261101-7",
+        TICKET,
+    ),
+    _variable(
+        "answer_due",
+        (
+            "Until when a person answers, by the clock that runs; empty if that is over, and so "
+            "for the next two",
+            "人工答复时限，按正在运行的时钟；已过则为空，下两项同",
+        ),
+        ("by tomorrow 10:00", "明天 10:00 前"),
+        ("ticket_opened",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "solution_due",
+        ("Until when it is solved", "解决时限"),
+        ("by Thursday, 5 November, 15:00", "11月5日（周四）15:00 前"),
+        ("ticket_opened",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "new_due",
+        ("The new time for an overdue ticket", "超时工单的新时限"),
+        ("by tomorrow 15:00", "明天 15:00 前"),
+        ("ticket_overdue",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "clock",
+        ("Title of the promise that was missed, for an employee", "超时的承诺名称，供员工参考"),
+        ("Complex case solved", "复杂问题解决"),
+        ("ticket_overdue",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "why",
+        (
+            "Why it is overdue, as a sentence; empty unless it is recorded",
+            "超时原因（一句话）；无记录则为空",
+        ),
+        (
+            "It takes longer because several departments have to look at it.",
+            "这个问题需要几个部门一起处理，所以用时更长。",
+        ),
+        ("ticket_overdue",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "score",
+        ("The low score and the best one there is", "低分与满分"),
+        ("2 of 5", "2 分（满分 5 分）"),
+        ("low_score",),
+        can_be_empty=True,
+    ),
+    _variable(
+        "score_about",
+        ("What was scored: the ticket or the order", "评价对象：工单或订单"),
+        ("ticket T20261101-7", "工单 T20261101-7"),
+        ("low_score",),
+        can_be_empty=True,
+    ),
+    _variable("incident_id", ("Id of the outage", "故障事件编号"), "I20261101-1", ("incident",)),
     _variable(
         "occasion",
         ("Title of the festival or business date", "节日或活动名称"),

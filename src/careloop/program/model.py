@@ -12,6 +12,7 @@ from careloop.program import care, contact, customers, products, service
 from careloop.program import tags as tagging
 from careloop.program.base import Closed, Id, Mistake, Text, refuse, wrong
 from careloop.program.calendar import WorkCalendar
+from careloop.program.closed_loop import ClosedLoop
 from careloop.program.goals import Benchmark, Data, FindingPriority, Goals
 from careloop.program.rules import Rule
 
@@ -71,6 +72,7 @@ class Program(Closed):
     loyalty: contact.Loyalty | None = Field(None, description="Tiers, points, referrals.")
     touchpoints: list[service.Touchpoint] = Field(description="Where customers meet the company.")
     sla: service.Sla = Field(description="Service promises.")
+    closed_loop: ClosedLoop = Field(description="From feedback to archive.")
     pain_points: service.PainPoints = Field(description="Classes and ranking of pain points.")
     service_packages: list[service.ServicePackage] = Field(
         default=[], description="Service packages."

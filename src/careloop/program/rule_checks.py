@@ -53,6 +53,10 @@ def _names(rule: Rule, program: Program) -> Iterator[tuple[tuple, str, str, tupl
         for key, (kind, known) in lists.items():
             for i, name in enumerate(getattr(part, key, [])):
                 yield (*path.split("."), key, i), kind, name.partition("=")[0], known
+    if rule.trigger.event:
+        touchpoints = tuple(touchpoint.id for touchpoint in program.touchpoints)
+        for i, name in enumerate(rule.trigger.event.touchpoints):
+            yield ("trigger", "event", "touchpoints", i), "touchpoint", name, touchpoints
     if rule.offer:
         yield ("offer",), "offer", rule.offer, tuple(offer.id for offer in program.offers)
     if rule.trigger.occasion:

@@ -27,7 +27,7 @@ DEFAULT_EXPIRY = "1d"
 def rule_tables(program: Program) -> dict[str, TableData]:
     """``rules``: one row per active rule. ``rule_channels``: one per rule and channel, in order of
     preference. ``rule_lists``: one per rule, list (segments, stages, tiers, tags, channels,
-    alert_levels, entered_segments …, unless) and value. ``channels``: one per channel there is,
+    alert_levels, entered_segments …, unless; kinds, urgencies, touchpoints of tickets) and value. ``channels``: one per channel there is,
     with the column of contacts it goes to (none: by the customer's id) and a bit of its own."""
     text = pa.string()
     columns: dict[str, pa.DataType] = {"position": pa.int32(), **dict.fromkeys(_TEXTS, text)}
@@ -127,5 +127,6 @@ def _lists(rule: Rule) -> Iterator[tuple[str, str, int, str]]:
         found |= {f"entered_{key}": getattr(entered, key) for key in type(entered).model_fields}
     if rule.trigger.event:
         found["unless"] = rule.trigger.event.unless
+        found |= rule.trigger.event.filters
     for name, values in found.items():
         yield from ((rule.id, name, i, value) for i, value in enumerate(values, 1))

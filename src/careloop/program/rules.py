@@ -22,6 +22,7 @@ from careloop.program.base import (
     Purpose,
     Role,
     Text,
+    Urgency,
     refuse,
     rough_days,
     split_duration,
@@ -41,14 +42,29 @@ Event = Literal[
     "order_completed",
     "delivery_late",
     "delivery_lost",
+    "delivery_stalled",
     "cart_abandoned",
+    "ticket_opened",
+    "ticket_overdue",
     "ticket_solved",
+    "low_score",
+    "incident",
     "points_expiring",
     "replacement_due",
     "referral_converted",
 ]
+# Those of one ticket, which a rule may narrow down to some kinds, urgencies or touchpoints.
+TICKET_EVENTS = ("ticket_opened", "ticket_overdue", "ticket_solved")
+TICKET_FILTERS = ("kinds", "urgencies", "touchpoints")
 Unless = Literal[
-    "returned", "delivered", "advanced", "ticket_open", "ordered", "contacted", "answered"
+    "returned",
+    "delivered",
+    "advanced",
+    "ticket_open",
+    "ticket_answered",
+    "ordered",
+    "contacted",
+    "answered",
 ]
 DAYS_BEFORE = Annotated[int, Field(ge=0, le=60)]
 
@@ -80,15 +96,42 @@ class EventTrigger(Closed):
     unless: list[Unless] = Field(
         default=[],
         description="What calls it off: the order was `returned` or cancelled, `delivered`, or has "
-        "`advanced` to a later state than the event's; a ticket is open (`ticket_open`); since the "
-        "event the customer `ordered`, was `contacted` by a person, or `answered` a survey.",
+        "`advanced` to a later state than the event's; a ticket is open (`ticket_open`); the "
+        "event's ticket was confirmed, answered by a person or solved (`ticket_answered`); since "
+        "the event the customer `ordered`, was `contacted` by a person, or `answered` a survey.",
+    )
+    kinds: list[Id] = Field(
+        default=[],
+        description="Only tickets of these kinds, e.g. complaint; of a low_score the kinds of "
+        "survey, e.g. csat.",
+    )
+    urgencies: list[Urgency] = Field(
+        default=[], description="Only tickets of these urgencies; for ticket events."
+    )
+    touchpoints: list[Id] = Field(
+        default=[], description="Only tickets from these touchpoints; for ticket events."
     )
 
     @model_validator(mode="after")
     def _window(self) -> Self:
+        mistakes = []
         if self.after and rough_days(self.until) < rough_days(self.after):
-            refuse([Mistake(("until",), self.until, f"is before `after` ({self.after})")])
+            mistakes.append(Mistake(("until",), self.until, f"is before `after` ({self.after})"))
+        fitting = {"low_score": ("kinds",)}.get(self.name, ())
+        if self.name in TICKET_EVENTS:
+            fitting = TICKET_FILTERS
+        mistakes += [
+            Mistake((name,), given, f"does not fit {self.name}")
+            for name, given in self.filters.items()
+            if name not in fitting
+        ]
+        refuse(mistakes)
         return self
+
+    @property
+    def filters(self) -> dict[str, list[str]]:
+        """The filters on tickets that are given."""
+        return {name: given for name in TICKET_FILTERS if (given := getattr(self, name))}
 
 
 class Entered(Closed):

@@ -91,7 +91,24 @@ class EscalationStep(Closed):
     id: Id = Field(description="Name in tables.")
     after: Duration | None = Field(None, description="Time past the target; at once if left out.")
     to: Role = Field(description="Who is told.")
-    tell_customer: bool = Field(description="The customer is told why, with an apology.")
+    tell_customer: bool = Field(
+        description="The customer is told why, with an apology and a new time: at one step only."
+    )
+    new_time: Duration | None = Field(
+        None,
+        description="The new time the customer is given, in m or h of the clock that ran out, from "
+        "this step; if it lies in quiet hours, from when the customer can be told.",
+    )
+
+    @model_validator(mode="after")
+    def _promised(self) -> Self:
+        if self.tell_customer and self.new_time is None:
+            refuse([Mistake(("new_time",), None, "is needed where the customer is told")])
+        if not self.tell_customer and self.new_time is not None:
+            refuse([Mistake(("new_time",), self.new_time, "needs tell_customer: true")])
+        if self.new_time and split_duration(self.new_time)[1] not in ("m", "h"):
+            refuse([Mistake(("new_time",), self.new_time, "is in other units", ("m", "h"))])
+        return self
 
 
 class Correction(Closed):
@@ -111,10 +128,28 @@ class Sla(Closed):
     recorded_only: list[Urgency] = Field(
         default=[], description="Urgencies that are recorded and have no clock."
     )
+    backlog_from: PositiveInt = Field(
+        description="Overdue tickets of one owner from which on a backlog is given as the reason."
+    )
     knowledge_base: bool = Field(description="Solved cases are offered to the knowledge base.")
     late_deliveries_count: bool = Field(
         False, description="Late deliveries are listed with missed promises."
     )
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        telling = [i for i, step in enumerate(self.escalation) if step.tell_customer]
+        refuse(
+            [
+                Mistake(
+                    ("escalation", i, "tell_customer"),
+                    True,
+                    f"is so at {self.escalation[telling[0]].id} already: a customer is told once",
+                )
+                for i in telling[1:]
+            ]
+        )
+        return self
 
 
 class PainPointClass(Closed):
@@ -232,9 +267,13 @@ class LateDelivery(Closed):
         description="Days from shipping where the order has no promised time."
     )
     lost_after: Duration = Field(description="Undelivered this long past the promise is lost.")
+    no_movement_after: Duration = Field(
+        description="Paid or shipped, not yet late, and unchanged this long: it has stalled."
+    )
     tell_within: Duration = Field(description="Customer is told within, from being late.")
     late_offer: Id | None = Field(None, description="Compensation for a late delivery.")
     lost_offer: Id | None = Field(None, description="Compensation for a lost delivery.")
+    department: Id = Field(description="Department that answers for deliveries.")
     status_messages: list[Literal["paid", "preparing", "shipped", "delivered"]] = Field(
         description="Order states the customer is told of."
     )
@@ -244,7 +283,7 @@ class LateDelivery(Closed):
         refuse(
             [
                 Mistake((name,), value, "cannot be in working days", tuple(LATE_UNITS))
-                for name in ("late_after", "lost_after")
+                for name in ("late_after", "lost_after", "no_movement_after", "tell_within")
                 if (value := getattr(self, name)) and split_duration(value)[1] not in LATE_UNITS
             ]
         )

@@ -75,6 +75,8 @@ LISTS: dict[str, str] = {
     "sla_clocks": "sla.clocks",
     "escalation": "sla.escalation",
     "corrections": "sla.corrections",
+    "loop_steps": "closed_loop.steps",
+    "low_scores": "closed_loop.low_scores",
     "pain_point_classes": "pain_points.classes",
     "pain_point_rules": "pain_points.rules",
     "pain_point_levels": "pain_points.levels",
@@ -308,6 +310,7 @@ _DURATIONS = {
     "correct_within",
     "solve_within",
     "fix_within",
+    "new_time",
 }
 
 

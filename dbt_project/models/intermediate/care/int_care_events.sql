@@ -7,22 +7,38 @@
     "order_completed": "completed_at",
     "delivery_late": "late_at",
     "delivery_lost": "lost_at",
+    "delivery_stalled": "stalled_at",
 } -%}
 {%- set columns = {
     "order_id": "varchar", "order_amount": "decimal(18, 2)", "currency": "varchar",
-    "promised_on": "date", "days_late": "integer", "is_returned": "boolean",
-    "is_delivered": "boolean", "is_advanced": "boolean", "ticket_id": "varchar", "referral_id": "varchar",
+    "promised_on": "date", "days_late": "integer", "moved_on": "date", "is_returned": "boolean",
+    "is_delivered": "boolean", "is_advanced": "boolean", "ticket_id": "varchar",
+    "ticket_kind": "varchar", "urgency": "varchar", "touchpoint": "varchar",
+    "is_answered": "boolean", "clock": "varchar", "step": "varchar", "new_due_at": "timestamp",
+    "why": "varchar", "answer_due_at": "timestamp", "solution_due_at": "timestamp",
+    "response_id": "varchar", "survey_kind": "varchar", "score": "decimal(18, 2)",
+    "scale_max": "decimal(18, 2)", "incident_id": "varchar", "referral_id": "varchar",
     "product_id": "varchar", "due_on": "date", "points": "bigint", "expires_on": "date",
 } -%}
 {%- set parts = {
     "order": [
-        "order_id", "order_amount", "currency", "promised_on", "days_late", "is_returned",
-        "is_delivered", "is_advanced",
+        "order_id", "order_amount", "currency", "promised_on", "days_late", "moved_on",
+        "is_returned", "is_delivered", "is_advanced",
     ],
     "placed": ["order_id", "order_amount", "currency", "is_returned", "is_delivered"],
     "customer": [],
     "cart": ["product_id"],
-    "ticket": ["ticket_id"],
+    "ticket": ["ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered"],
+    "opened": [
+        "ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered", "answer_due_at",
+        "solution_due_at",
+    ],
+    "overdue": [
+        "ticket_id", "ticket_kind", "urgency", "touchpoint", "is_answered", "clock", "step",
+        "new_due_at", "why",
+    ],
+    "score": ["response_id", "survey_kind", "score", "scale_max", "ticket_id", "order_id"],
+    "incident": ["incident_id", "ticket_id"],
     "referral": ["referral_id"],
     "point": ["points", "expires_on"],
     "replacement": ["product_id", "due_on"],
@@ -57,6 +73,35 @@ interactions as (
 
 tickets as (
     select * from {{ ref("stg_tickets") }}
+),
+
+overdue as (
+    select * from {{ ref("int_care_overdue") }}
+),
+
+surveys as (
+    select * from {{ ref("stg_surveys") }}
+),
+
+low_scores as (
+    select * from {{ source("program", "low_scores") }}
+),
+
+clocks as (
+    select
+        clocks.*,
+        targets.stops
+    from {{ ref("int_clocks") }} as clocks
+    inner join {{ ref("int_sla_targets") }} as targets
+        on clocks.target_key = targets.target_key
+    where
+        clocks.case_kind = 'ticket'
+        and clocks.is_open
+        and clocks.started_at >= {{ care_event_from("ticket_opened") }}
+),
+
+incident_tickets as (
+    select * from {{ ref("int_incident_tickets") }}
 ),
 
 customer_points as (
@@ -119,6 +164,11 @@ recent as (
             coalesce(orders.promised_at, orders.shipped_at) >= {{ care_promised_from() }}
             and coalesce(orders.promised_at, orders.shipped_at) <= {{ as_of }}
         )
+        or (
+            orders.status in ('paid', 'preparing', 'shipped')
+            and greatest(orders.paid_at, orders.shipped_at, orders.updated_at)
+            >= {{ care_moved_from() }}
+        )
 ),
 
 promised as (
@@ -135,6 +185,7 @@ promised as (
             when recent.status = 'completed' then coalesce(recent.delivered_at, recent.updated_at)
         end as completed_at,
         recent.cancelled_at,
+        recent.updated_at,
         coalesce(recent.promised_at, days.ends_at) as promised_at,
         cast(recent.amount as decimal(18, 2)) as order_amount,
         recent.currency,
@@ -151,12 +202,13 @@ promised as (
             and {{ local_date("recent.shipped_at") }} + {{ promise_days }} = days.day
 ),
 
-overdue as (
+late_times as (
     select
         *,
         {{ local_date("promised_at") }} as promised_on,
         {{ care_later("promised_at", "late_delivery.late_after") }} as late_from,
-        {{ care_later("promised_at", "late_delivery.lost_after") }} as lost_from
+        {{ care_later("promised_at", "late_delivery.lost_after") }} as lost_from,
+        {{ care_moved_at() }} as moved_at
     from promised
 ),
 
@@ -164,8 +216,13 @@ order_times as (
     select
         *,
         case when {{ care_undelivered_at("late_from") }} then late_from end as late_at,
-        case when {{ care_undelivered_at("lost_from") }} then lost_from end as lost_at
-    from overdue
+        case when {{ care_undelivered_at("lost_from") }} then lost_from end as lost_at,
+        case
+            when coalesce(late_from > {{ as_of }}, true)
+                then {{ care_later("moved_at", "late_delivery.no_movement_after") }}
+        end as stalled_at,
+        {{ local_date("moved_at") }} as moved_on
+    from late_times
 ),
 
 order_events as (
@@ -182,6 +239,7 @@ order_events as (
         case
             when promised_at <= {{ as_of }} then cast({{ days_since("promised_on") }} as integer)
         end as days_late,
+        moved_on,
         is_returned,
         is_delivered,
         {{ {
@@ -276,11 +334,120 @@ ticket_events as (
         'ticket_solved:' || ticket_id || ':' || cast({{ local_date("resolved_at") }} as varchar)
             as occasion,
         resolved_at as occurred_at,
-        ticket_id
+        ticket_id,
+        kind as ticket_kind,
+        urgency,
+        touchpoint,
+        true as is_answered
     from tickets
     where
         resolved_at >= {{ care_event_from("ticket_solved") }}
         and customer_id is not null
+),
+
+-- What is promised to whoever has just asked: an answer by a person, and the solution.
+opened_events as (
+    select
+        tickets.customer_id,
+        'ticket_opened' as event,
+        'ticket_opened:' || tickets.ticket_id as occasion,
+        tickets.opened_at as occurred_at,
+        tickets.ticket_id,
+        min(tickets.kind) as ticket_kind,
+        min(tickets.urgency) as urgency,
+        min(tickets.touchpoint) as touchpoint,
+        bool_or(coalesce(
+            tickets.acknowledged_at, tickets.first_response_at, tickets.resolved_at,
+            tickets.closed_at
+        ) is not null) as is_answered,
+        min(clocks.due_at) filter (where clocks.stops = 'first_response') as answer_due_at,
+        min(clocks.due_at) filter (where clocks.stops in ('solved', 'closed')) as solution_due_at
+    from tickets
+    left join clocks on tickets.ticket_id = clocks.case_id
+    where
+        tickets.opened_at >= {{ care_event_from("ticket_opened") }}
+        and tickets.customer_id is not null
+    group by tickets.customer_id, tickets.ticket_id, tickets.opened_at
+),
+
+overdue_events as (
+    select
+        customer_id,
+        'ticket_overdue' as event,
+        occasion,
+        occurred_at,
+        ticket_id,
+        ticket_kind,
+        urgency,
+        touchpoint,
+        is_answered,
+        clock,
+        step,
+        new_due_at,
+        why
+    from overdue
+),
+
+-- Questions asked at one moment about the same thing are one survey; its worst answer counts.
+judged as (
+    select
+        surveys.*,
+        {{ score_share() }} as share,
+        min(surveys.response_id) over (
+            partition by
+                surveys.customer_id, coalesce(surveys.asked_at, surveys.answered_at),
+                surveys.order_id, surveys.ticket_id
+        ) as survey_id
+    from surveys
+    where
+        surveys.customer_id in (
+            select recent_answers.customer_id from surveys as recent_answers
+            where recent_answers.answered_at >= {{ care_event_from("low_score") }}
+        )
+),
+
+score_events as (
+    select
+        judged.customer_id,
+        'low_score' as event,
+        'low_score:' || judged.survey_id as occasion,
+        judged.answered_at as occurred_at,
+        judged.survey_id as response_id,
+        judged.kind as survey_kind,
+        cast(judged.score as decimal(18, 2)) as score,
+        cast(judged.scale_max as decimal(18, 2)) as scale_max,
+        judged.ticket_id,
+        judged.order_id
+    from judged
+    inner join low_scores on judged.kind = low_scores.kind
+    where
+        judged.share <= low_scores.at_most
+        and judged.answered_at >= {{ care_event_from("low_score") }}
+    qualify row_number() over (
+        partition by judged.customer_id, judged.survey_id
+        order by judged.answered_at, judged.share, judged.response_id
+    ) = 1
+),
+
+-- Whoever reports the problem later is touched from then on.
+incident_events as (
+    select
+        tickets.customer_id,
+        'incident' as event,
+        'incident:' || incident_tickets.incident_id as occasion,
+        greatest(incident_tickets.found_at, tickets.opened_at) as occurred_at,
+        incident_tickets.incident_id,
+        incident_tickets.ticket_id
+    from incident_tickets
+    inner join tickets on incident_tickets.ticket_id = tickets.ticket_id
+    where
+        greatest(incident_tickets.found_at, tickets.opened_at) between
+        {{ care_event_from("incident") }} and {{ as_of }}
+        and tickets.customer_id is not null
+    qualify row_number() over (
+        partition by tickets.customer_id, incident_tickets.incident_id
+        order by tickets.opened_at, tickets.ticket_id
+    ) = 1
 ),
 
 referral_events as (
@@ -357,10 +524,26 @@ final as (
         happened.currency,
         happened.promised_on,
         happened.days_late,
+        happened.moved_on,
         happened.is_returned,
         happened.is_delivered,
         happened.is_advanced,
         happened.ticket_id,
+        happened.ticket_kind,
+        happened.urgency,
+        happened.touchpoint,
+        happened.is_answered,
+        happened.clock,
+        happened.step,
+        happened.new_due_at,
+        happened.why,
+        happened.answer_due_at,
+        happened.solution_due_at,
+        happened.response_id,
+        happened.survey_kind,
+        happened.score,
+        happened.scale_max,
+        happened.incident_id,
         happened.referral_id,
         happened.product_id,
         products.name as product_name,

@@ -1,0 +1,23 @@
+select
+    cast(null as varchar) as case_kind,
+    cast(null as varchar) as case_id,
+    cast(null as varchar) as customer_id,
+    cast(null as varchar) as owner_id,
+    cast(null as varchar) as department,
+    cast(null as varchar) as clock,
+    cast(null as integer) as cycle,
+    cast(null as varchar) as target_key,
+    cast(null as varchar) as clock_type,
+    cast(null as varchar) as target,
+    cast(null as bigint) as target_seconds,
+    cast(null as timestamp) as started_at,
+    cast(null as timestamp) as stopped_at,
+    cast(null as bigint) as elapsed_seconds,
+    cast(null as bigint) as paused_seconds,
+    cast(null as timestamp) as warn_on_at,
+    cast(null as timestamp) as due_at,
+    cast(null as timestamp) as breached_at,
+    cast(null as bigint) as late_seconds,
+    cast(null as varchar) as state,
+    cast(null as boolean) as is_open
+where false
