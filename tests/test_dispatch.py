@@ -31,7 +31,7 @@ from careloop.channels.base import (
 )
 from careloop.dispatch import Limits, limits_of
 from careloop.dispatch.limits import Pace, backoff_seconds
-from careloop.dispatch.worker import is_gone, name_worker
+from careloop.ledger.worker import is_gone, name_worker
 from careloop.errors import SettingsError
 from careloop.lake.batches import Batch, Lake
 from careloop.ledger import controls
@@ -650,7 +650,7 @@ def test_back_off_doubles_is_spread_and_the_same_again() -> None:
 
 def test_a_worker_is_gone_when_its_process_is() -> None:
     assert not is_gone(name_worker())
-    code = "from careloop.dispatch.worker import name_worker; print(name_worker())"
+    code = "from careloop.ledger.worker import name_worker; print(name_worker())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert is_gone(dead.stdout.strip())
     assert not is_gone("elsewhere.4026531836/1/99/1"), "of other machines nothing is known"

@@ -7,7 +7,7 @@ Read, in this order, from arguments, environment variables (``CARELOOP_…``) an
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,18 @@ from pydantic_settings import (
 from careloop.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class AlertSettings(BaseModel):
+    """``[alerts]``: the channels that tell people and the team what is due and late."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    people: str = Field(default="staff", description="Channel of e-mails to single people")
+    team: str = Field(default="team", description="Channel of the team, mostly a robot in a chat")
+    team_address: str | None = Field(
+        default=None, description="The team's e-mail address, where its channel is smtp"
+    )
 
 
 class Settings(BaseSettings):
@@ -48,6 +60,9 @@ class Settings(BaseSettings):
     channels: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="How each channel sends: its `type` and options; a dry run into files if unset",
+    )
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings, description="Who is told of what is due, and how"
     )
     sender_name: str | None = Field(
         default=None, max_length=60, description="The company, as customers know it"

@@ -132,9 +132,9 @@ class WebhookOptions(Options):
     token from _PASSWORD."""
 
     type: Literal["webhook"]
-    shape: Literal["generic", "sms_gateway", "wecom"] = Field(
-        "generic", description="What the body looks like."
-    )
+    shape: Literal[
+        "generic", "sms_gateway", "wecom", "wecom_robot", "dingtalk_robot", "feishu_robot"
+    ] = Field("generic", description="What the body looks like.")
     rename: dict[Literal[FIELDS], Word] = Field(  # type: ignore[valid-type]
         {}, description="Other names for fields of the body: ours = theirs."
     )
@@ -168,6 +168,11 @@ class WebhookOptions(Options):
                 raise PydanticCustomError(
                     "channel", "shape wecom has its own names and codes; remove rename, code_path"
                 )
+        elif self.shape.endswith("_robot") and (self.code_path or self.rename or self.idempotent):
+            raise PydanticCustomError(
+                "channel", "robots have their own names and codes; remove rename, code_path, "
+                "idempotent",
+            )  # fmt: skip
         elif self.corp_id or self.agent_id is not None:
             raise PydanticCustomError("channel", "corp_id and agent_id are for shape wecom")
         codes = [*self.ok_codes, *self.bad_address_codes, *self.temporary_codes]

@@ -28,7 +28,9 @@ from careloop.program.load import load_program
 from careloop.settings import Settings
 
 TASK, ALERTS = "task", "alerts"
-NAMES = (*get_args(ChannelName), TASK, ALERTS)
+# What is due and late: to people of the company, and to the team's chat.
+STAFF, TEAM = "staff", "team"
+NAMES = (*get_args(ChannelName), STAFF, TEAM, TASK, ALERTS)
 TYPES: dict[str, type[Options]] = {
     "smtp": SmtpOptions,
     "webhook": WebhookOptions,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from careloop.channels import robots
 from careloop.channels.base import (
     ChannelDown,
     DeliveryError,
@@ -32,6 +33,8 @@ class TokenExpired(Exception):
 
 def body(message: Rendered, options: WebhookOptions) -> dict[str, Any]:
     """What is posted, without what is not known."""
+    if options.shape.endswith("_robot"):
+        return robots.body(message, options)
     if options.shape == "wecom":
         return {
             **options.constants,
@@ -60,6 +63,8 @@ def accepted(answer: Any, message: Rendered, options: WebhookOptions) -> Receipt
     """The receipt of a 2xx answer; raises DeliveryError or TokenExpired where its code says no."""
     if options.shape == "wecom":
         return _wecom(answer)
+    if options.shape.endswith("_robot"):
+        return robots.accepted(answer)
     number = _text(at_path(answer, options.provider_id_path))
     if options.code_path:
         code = _text(at_path(answer, options.code_path))

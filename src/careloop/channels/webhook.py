@@ -22,6 +22,7 @@ from careloop.channels.base import (
     UnknownOutcome,
 )
 from careloop.channels.options import WebhookOptions
+from careloop.channels.robots import signed_fields, signed_url
 from careloop.channels.shapes import TokenExpired, accepted, at_path, body
 
 # It logs addresses with the tokens in them.
@@ -80,8 +81,11 @@ class WebhookChannel:
 
     def send(self, message: Rendered) -> Receipt:
         """Hand over one message; raises a DeliveryError."""
+        fields = body(message, self.options)
+        if self._secret and self.options.shape == "feishu_robot":
+            fields |= signed_fields(self._secret, self._seconds())
         content = json.dumps(
-            body(message, self.options), ensure_ascii=False, separators=(",", ":"), default=str
+            fields, ensure_ascii=False, separators=(",", ":"), default=str
         ).encode()
         try:
             return self._hand_over(message, content)
@@ -109,7 +113,12 @@ class WebhookChannel:
         self._judge(answer)
         return accepted(_json(answer), message, self.options)
 
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
+
     def _target(self) -> str:
+        if self._secret and self.options.shape == "dingtalk_robot":
+            return signed_url(self._url, self._secret, self._seconds())
         if self.options.shape != "wecom":
             return self._url
         self._access = self._access or self._wecom_token()
@@ -133,8 +142,8 @@ class WebhookChannel:
         headers = {"Content-Type": "application/json", "Idempotency-Key": message_id}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        if self._secret and self.options.shape != "wecom":
-            stamp = str(int(self._now().timestamp()))
+        if self._secret and self.options.shape in ("generic", "sms_gateway"):
+            stamp = str(self._seconds())
             headers["X-Careloop-Timestamp"] = stamp
             headers["X-Careloop-Signature"] = signature(self._secret, stamp, content)
         return headers

@@ -20,11 +20,11 @@ from careloop.dispatch.consent import refusals
 from careloop.dispatch.desk import Desk
 from careloop.dispatch.limits import Limits, Pace, backoff_seconds
 from careloop.dispatch.quiet import QuietHours
-from careloop.dispatch.worker import is_gone, name_worker
 from careloop.ledger import controls
 from careloop.ledger import messages as ledger
 from careloop.ledger.messages import Message, Outcome
 from careloop.ledger.suppressions import address_hash, suppress_address, suppressed_by
+from careloop.ledger.worker import is_gone, name_worker
 
 DIED = "the process ended between handing over and the answer"
 RESENT = "asked again with the same idempotency key"

@@ -6,7 +6,14 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from careloop.ledger.database import Ledger, utc
 from careloop.ledger.suppressions import address_hash, suppress_address, suppress_customer
-from careloop.ledger.tables import events, exposures, feedback, messages, suppressions
+from careloop.ledger.tables import (
+    escalations,
+    events,
+    exposures,
+    feedback,
+    messages,
+    suppressions,
+)
 
 REASON = "erased"
 
@@ -28,12 +35,14 @@ def erase_in_ledger(
             if con.execute(found).first() is None:
                 suppress_address(con, hashed, REASON, at)
         _call_off(con, customer_id, at)
-        for table in (messages, exposures, feedback):
+        for table in (messages, exposures, feedback, escalations):
             con.execute(
                 update(table)
                 .where(table.c.customer_id == customer_id)
                 .values(customer_id=pseudonym)
             )
+        own = and_(escalations.c.case_kind == "customer", escalations.c.case_id == customer_id)
+        con.execute(update(escalations).where(own).values(case_id=pseudonym))
         con.execute(
             update(suppressions)
             .where(and_(suppressions.c.scope == "customer", suppressions.c.key == customer_id))

@@ -86,6 +86,8 @@ def rewrite_other_tables(
         columns = customer_columns(names)
         # The suppression list names customers and hashes of addresses in one column.
         columns += ["key"] if {"scope", "key"} <= set(names) else []
+        # A case may be the customer.
+        columns += ["case_id"] if {"case_kind", "case_id"} <= set(names) else []
         if columns:
             theirs = " or ".join(is_erased(c, person.names) for c in columns)
             replaced = ", ".join(f"{renamed(c, person.names)} as {quote(c)}" for c in columns)

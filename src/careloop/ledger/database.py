@@ -8,19 +8,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from careloop.errors import SettingsError
-from careloop.ledger.tables import SCHEMA_VERSION, meta, metadata
+from careloop.ledger.tables import NEW_TABLES, SCHEMA_VERSION, meta, metadata
 from careloop.settings import Settings
 
 FILE = "ledger.db"
 POSTGRES = "postgresql+psycopg"
 BUSY_SECONDS = 60
-# Numbers of Postgres advisory locks: whoever creates the tables, and whoever plans.
-CREATING, PLANNING = 7_310_001, 7_310_002
+# Numbers of Postgres advisory locks: whoever creates the tables, plans, escalates, plans alerts.
+CREATING, PLANNING, ESCALATING, ALERTING = 7_310_001, 7_310_002, 7_310_003, 7_310_004
 
 
 def utc(moment: datetime) -> datetime:
@@ -91,8 +102,9 @@ def has_ledger(settings: Settings) -> bool:
 
 
 def open_ledger(settings: Settings) -> Ledger:
-    """The ledger of ``settings``, created where there is none; raises SettingsError when its URL
-    is wrong, nobody answers there, or it was written by another release."""
+    """The ledger of ``settings``, created where there is none and given the tables it lacks where
+    an earlier release made it; raises SettingsError when its URL is wrong, nobody answers there,
+    or it was written by a later release."""
     return open_url(settings.ledger_url or f"sqlite:///{ledger_file(settings)}")
 
 
@@ -176,12 +188,7 @@ def _create_or_check(ledger: Ledger) -> None:
         hold_lock(con, CREATING)
         there = set(inspect(con).get_table_names())
         if meta.name not in there:
-            taken = sorted(there & set(metadata.tables))
-            if taken:
-                raise SettingsError(
-                    f"{ledger.name} has tables that are not careloop's: {', '.join(taken)}",
-                    "give the ledger a database, or a schema, of its own",
-                )
+            _refuse_taken(ledger, there & set(metadata.tables))
             metadata.create_all(con)
             facts = {
                 "schema_version": str(SCHEMA_VERSION),
@@ -193,11 +200,32 @@ def _create_or_check(ledger: Ledger) -> None:
         found = con.execute(
             select(func.max(meta.c.value)).where(meta.c.name == "schema_version")
         ).scalar()
-    if found != str(SCHEMA_VERSION):
-        newer = (found or "").isdigit() and int(str(found)) > SCHEMA_VERSION
+        version = int(found) if (found or "").isdigit() else 0
+        if 0 < version < SCHEMA_VERSION:
+            _upgrade(ledger, con, version, there)
+            return
+    if version != SCHEMA_VERSION:
         raise SettingsError(
             f"{ledger.name} has schema version {found}, this careloop works with {SCHEMA_VERSION}",
             "install the careloop that wrote it, or a newer one"
-            if newer
+            if version > SCHEMA_VERSION
             else "it was written by an earlier release that can't be carried over",
+        )
+
+
+def _upgrade(ledger: Ledger, con: Connection, version: int, there: set[str]) -> None:
+    """Add the tables that came after ``version``; what is there stays as it is."""
+    new = [table for since, tables in NEW_TABLES.items() if since > version for table in tables]
+    _refuse_taken(ledger, there & {table.name for table in new})
+    metadata.create_all(con, tables=new)
+    con.execute(
+        update(meta).where(meta.c.name == "schema_version").values(value=str(SCHEMA_VERSION))
+    )
+
+
+def _refuse_taken(ledger: Ledger, taken: set[str]) -> None:
+    if taken:
+        raise SettingsError(
+            f"{ledger.name} has tables that are not careloop's: {', '.join(sorted(taken))}",
+            "give the ledger a database, or a schema, of its own",
         )

@@ -16,10 +16,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -170,6 +171,89 @@ suppressions = Table(
     sqlite_autoincrement=True,
 )
 
+# One row per case, clock, cycle and level that somebody was told of, updated and never repeated.
+# Ids and roles only. state: open, fulfilled (the clock stopped), ended (its cycle ended otherwise,
+# or the case is gone), withdrawn (a person said so). staff_id: who was told; none is the team.
+escalations = Table(
+    "escalations",
+    metadata,
+    _seq(),
+    Column("escalation_id", String, nullable=False, unique=True),
+    Column("case_kind", String, nullable=False),
+    Column("case_id", String, nullable=False),
+    Column("clock", String, nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("level", String, nullable=False),
+    Column("customer_id", String, index=True),
+    Column("kind", String),
+    Column("urgency", String),
+    Column("role", String, nullable=False),
+    Column("staff_id", String),
+    Column("owner_id", String),
+    Column("department", String),
+    Column("target", String, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("due_at", DateTime),
+    Column("breached_at", DateTime),
+    Column("raised_at", DateTime, nullable=False),
+    Column("last_seen_at", DateTime, nullable=False),
+    Column("elapsed_seconds", _BIG),
+    Column("state", String, nullable=False),
+    Column("closed_at", DateTime),
+    Column("alert_id", String),
+    UniqueConstraint("case_kind", "case_id", "clock", "cycle", "level", name="escalations_case"),
+    sqlite_autoincrement=True,
+)
+_partial("escalations_open", escalations.c.state, where=text("state = 'open'"))
+
+# One row per change of an escalation's state; never changed. at_utc: when it came about.
+escalation_events = Table(
+    "escalation_events",
+    metadata,
+    _seq(),
+    Column("escalation_id", String, nullable=False, index=True),
+    Column("at_utc", DateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("elapsed_seconds", _BIG),
+    Column("reason", String),
+    sqlite_autoincrement=True,
+)
+
+# One row per list that goes to a person or the team. kind: raised, digest.
+alerts = Table(
+    "alerts",
+    metadata,
+    _seq(),
+    Column("alert_id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("staff_id", String),
+    Column("channel", String, nullable=False),
+    Column("planned_at", DateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("state_at", DateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("worker", String),
+    Column("lease_until", DateTime),
+    Column("provider_id", String),
+    Column("detail", String),
+    sqlite_autoincrement=True,
+)
+_partial(
+    "alerts_waiting",
+    alerts.c.state,
+    where=text("state in ('planned', 'sending', 'failed')"),
+)
+
+# Which alert told whom of an escalation. audience: told, owner, team; each hears of it once.
+alert_items = Table(
+    "alert_items",
+    metadata,
+    Column("escalation_id", String, primary_key=True),
+    Column("audience", String, primary_key=True),
+    Column("alert_id", String, nullable=False, index=True),
+)
+
 # One row per published version that was planned.
 plans = Table(
     "plans",
@@ -193,3 +277,6 @@ controls = Table(
     Column("reason", String),
     Column("changed_at", DateTime, nullable=False),
 )
+
+# The tables that each version of the schema brought.
+NEW_TABLES = {2: (escalations, escalation_events, alerts, alert_items)}

@@ -73,6 +73,7 @@ class Program(Closed):
     touchpoints: list[service.Touchpoint] = Field(description="Where customers meet the company.")
     sla: service.Sla = Field(description="Service promises.")
     closed_loop: ClosedLoop = Field(description="From feedback to archive.")
+    alerts: service.Alerts = Field(description="Messages to the team about what is due and late.")
     pain_points: service.PainPoints = Field(description="Classes and ranking of pain points.")
     service_packages: list[service.ServicePackage] = Field(
         default=[], description="Service packages."
@@ -263,6 +264,14 @@ def _scale(program: Program) -> Iterator[Mistake]:
         )
 
 
+def _alert_levels(program: Program) -> Iterator[Mistake]:
+    levels = (service.WARNING, *(step.id for step in program.sla.escalation))
+    for i, item in enumerate(program.alerts.levels):
+        if item.level not in levels:
+            path = ("alerts", "levels", i, "level")
+            yield Mistake(path, item.level, "is no level of escalation", levels)
+
+
 _CHECKS: tuple[Callable[[Program], Iterator[Mistake]], ...] = (
     _unique,
     _defaults_last,
@@ -271,6 +280,7 @@ _CHECKS: tuple[Callable[[Program], Iterator[Mistake]], ...] = (
     _contract_names,
     _currencies,
     _scale,
+    _alert_levels,
 )
 
 __all__ = ["Program", "named_lists"]

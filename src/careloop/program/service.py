@@ -16,8 +16,10 @@ from careloop.program.base import (
     Role,
     Share,
     Text,
+    TimeOfDay,
     Urgency,
     refuse,
+    repeated,
     split_duration,
 )
 
@@ -85,6 +87,9 @@ class Clock(Closed):
         return self
 
 
+WARNING = "warning"
+
+
 class EscalationStep(Closed):
     """What happens when a clock runs out, and later."""
 
@@ -108,6 +113,51 @@ class EscalationStep(Closed):
             refuse([Mistake(("new_time",), self.new_time, "needs tell_customer: true")])
         if self.new_time and split_duration(self.new_time)[1] not in ("m", "h"):
             refuse([Mistake(("new_time",), self.new_time, "is in other units", ("m", "h"))])
+        return self
+
+    @model_validator(mode="after")
+    def _real_time(self) -> Self:
+        units = ("s", "m", "h", "d", "w")
+        mistakes = []
+        if self.id == WARNING:
+            mistakes.append(Mistake(("id",), self.id, "is the level before a target is missed"))
+        if self.after and split_duration(self.after)[1] not in units:
+            mistakes.append(Mistake(("after",), self.after, "must be in real time", units))
+        refuse(mistakes)
+        return self
+
+
+class AlertLevel(Closed):
+    """Who hears of a level of escalation."""
+
+    level: Id = Field(description="warning, or a step of sla.escalation.")
+    tell: Annotated[list[Literal["told", "owner", "team"]], Field(min_length=1)] = Field(
+        description="told: whom it is escalated to; owner: whose case it is; team: the robot."
+    )
+
+
+class Alerts(Closed):
+    """Messages to the team about what is due and late."""
+
+    levels: list[AlertLevel] = Field(description="Levels that are told; others are only listed.")
+    working_hours_only: bool = Field(description="Wait for working time.")
+    urgent_always: bool = Field(description="Urgent cases don't wait for it.")
+    digest_at: TimeOfDay | None = Field(
+        None, description="Time from which, each working day, all that is open is told again."
+    )
+    most_rows: PositiveInt = Field(description="Cases in one message; the rest is counted.")
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        mistakes = [
+            Mistake(("levels", i, "level"), item.level, "stands there twice")
+            for i, item in enumerate(self.levels)
+            if item.level in [other.level for other in self.levels[:i]]
+        ]
+        for i, item in enumerate(self.levels):
+            again = repeated(item.tell)
+            mistakes += [Mistake(("levels", i, "tell", at), item.tell[at], "twice") for at in again]
+        refuse(mistakes)
         return self
 
 

@@ -77,6 +77,7 @@ LISTS: dict[str, str] = {
     "corrections": "sla.corrections",
     "loop_steps": "closed_loop.steps",
     "low_scores": "closed_loop.low_scores",
+    "told_levels": "alerts.levels",
     "pain_point_classes": "pain_points.classes",
     "pain_point_rules": "pain_points.rules",
     "pain_point_levels": "pain_points.levels",

@@ -1,0 +1,149 @@
+"""The clocks of a file of marts: which levels they have reached, and what became of known ones."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from careloop.errors import CareloopError
+from careloop.program.base import duration_seconds
+from careloop.program.model import Program
+from careloop.program.service import WARNING
+from careloop.settings import Settings
+from careloop.warehouse import connect
+
+TICKETS, CASES = "fct_ticket_clocks", "fct_case_clocks"
+_CLOCK = (
+    "clock, cycle::integer as cycle, customer_id, owner_id, department, target, "
+    "started_at, stopped_at, warn_on_at, due_at, breached_at, elapsed_seconds::bigint as "
+    "elapsed_seconds, state, is_open"
+)
+_FROM = {
+    TICKETS: f"select 'ticket' as case_kind, ticket_id as case_id, kind, urgency, {_CLOCK} "
+    f"from marts.{TICKETS}",
+    CASES: "select case_kind, case_id, null::varchar as kind, null::varchar as urgency, "
+    f"{_CLOCK} from marts.{CASES} where case_kind <> 'ticket'",
+}
+# As the name is unique whatever the pack, so is its hash.
+_ID = "left(sha256(concat_ws('|', {0}.case_kind, {0}.case_id, {0}.clock, {0}.cycle, {1})), 32)"
+REACHED = f"""
+select
+    {_ID.format("c", "l.level")} as escalation_id,
+    c.case_kind, c.case_id, c.clock, c.cycle, l.level, c.customer_id, c.kind, c.urgency,
+    l.role, c.owner_id, c.department, c.target, c.started_at, c.due_at, c.breached_at,
+    c.elapsed_seconds
+from clocks as c
+inner join levels as l
+    on case
+        when l.after_seconds is null
+            then c.state = 'running' and c.breached_at is null and c.warn_on_at <= $as_of
+        else c.breached_at + to_seconds(l.after_seconds) <= $as_of
+    end
+where c.is_open and c.started_at <= $as_of
+order by c.breached_at nulls last, c.case_kind, c.case_id, c.clock, c.cycle, l.position
+"""
+# What is known and looks different now, or is over.
+CHANGED = """
+select
+    k.escalation_id, c.case_id is not null and c.is_open as is_open,
+    c.stopped_at, c.owner_id, c.department, c.due_at, c.breached_at,
+    coalesce(c.elapsed_seconds, k.elapsed_seconds) as elapsed_seconds
+from known as k
+left join clocks as c
+    on k.case_kind = c.case_kind and k.case_id = c.case_id
+    and k.clock = c.clock and k.cycle = c.cycle
+where
+    k.last_seen_at <= $as_of
+    and case_is_covered(k.case_kind)
+    and (
+        c.case_id is null or not c.is_open or k.last_seen_at < $as_of
+        or (k.owner_id, k.department, k.due_at, k.breached_at, k.elapsed_seconds)
+        is distinct from (c.owner_id, c.department, c.due_at, c.breached_at, c.elapsed_seconds)
+    )
+order by k.escalation_id
+"""
+KNOWN = pa.schema(
+    {
+        "escalation_id": pa.string(),
+        "case_kind": pa.string(),
+        "case_id": pa.string(),
+        "clock": pa.string(),
+        "cycle": pa.int32(),
+        "owner_id": pa.string(),
+        "department": pa.string(),
+        "due_at": pa.timestamp("us"),
+        "breached_at": pa.timestamp("us"),
+        "elapsed_seconds": pa.int64(),
+        "last_seen_at": pa.timestamp("us"),
+    }
+)
+Row = dict[str, Any]
+
+
+@dataclass
+class Clocks:
+    """The clocks of one file, at ``as_of`` (UTC without zone)."""
+
+    con: duckdb.DuckDBPyConnection
+    as_of: datetime
+
+    def reached(self) -> list[Row]:
+        """One row per open clock and level it has reached, the oldest breach first."""
+        return self._rows(REACHED)
+
+    def changed(self, known: list[Row]) -> list[Row]:
+        """Of the escalations that are open, those that are over or look different now; those of
+        kinds of cases the file says nothing of, or last seen later than it, are left alone."""
+        columns = [pa.array([row[n] for row in known], KNOWN.field(n).type) for n in KNOWN.names]
+        self.con.register("known", pa.table(columns, schema=KNOWN))
+        return self._rows(CHANGED)
+
+    def _rows(self, sql: str) -> list[Row]:
+        result = self.con.execute(sql, {"as_of": self.as_of})
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def open_clocks(settings: Settings, program: Program, file: Path, as_of: datetime) -> Clocks:
+    """The clocks of ``file``; the connection is the caller's to close. Raises CareloopError where
+    it has none."""
+    con = connect(settings)
+    try:
+        con.execute(f"attach '{str(file).replace(chr(39), chr(39) * 2)}' as marts (read_only)")
+        there = {
+            row[0]
+            for row in con.execute(
+                "select table_name from information_schema.tables where table_catalog = 'marts'"
+            ).fetchall()
+        }
+        found = [name for name in _FROM if name in there]
+        if not found:
+            raise CareloopError(f"{file.name} has no clocks", "run `careloop run` first")
+        con.execute(f"create temp table clocks as {' union all '.join(_FROM[n] for n in found)}")
+        con.execute(_covered(TICKETS in found, CASES in found))
+        con.execute(
+            "create temp table levels (position integer, level varchar, role varchar, "
+            "after_seconds bigint)"
+        )
+        con.executemany("insert into levels values (?, ?, ?, ?)", _levels(program))
+    except BaseException:
+        con.close()
+        raise
+    return Clocks(con, as_of)
+
+
+def _covered(tickets: bool, cases: bool) -> str:
+    both = f"case when kind = 'ticket' then {tickets} else {cases} end"
+    return f"create temp macro case_is_covered(kind) as {both}"
+
+
+def _levels(program: Program) -> list[tuple[int, str, str, int | None]]:
+    """Position, level, role and seconds past the target; None is before it."""
+    steps = [
+        (i, step.id, step.to, duration_seconds(step.after) if step.after else 0)
+        for i, step in enumerate(program.sla.escalation, 1)
+    ]
+    return [(0, WARNING, "owner", None), *steps]

@@ -1,0 +1,182 @@
+"""Alerts: lists for a person or the team, each handed over once. Functions take a connection in a
+transaction of ``Ledger.write``.
+
+``planned → sending → sent | failed | unknown``; ``failed`` is tried again in the next round while
+``tries`` allows it; ``cancelled`` where all it was about is over before it went out."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
+
+from careloop.ledger.escalations import is_open
+from careloop.ledger.messages import insert_new
+from careloop.ledger.tables import alert_items, alerts, escalations
+
+A, T, E = alerts.c, alert_items.c, escalations.c
+RAISED, DIGEST = "raised", "digest"
+_NONE = {"attempts": 0, "failures": 0}
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One list. staff_id: whom it goes to; none is the team."""
+
+    alert_id: str
+    kind: str
+    staff_id: str | None
+    channel: str
+    state: str
+    attempts: int
+    failures: int
+    worker: str | None
+    lease_until: datetime | None
+
+
+_FIELDS = [A[name] for name in Alert.__annotations__]
+
+
+def alert_id(kind: str, staff_id: str | None, about: Iterable[str]) -> str:
+    """32 hex digits of a list's kind, whom it goes to and what makes it unlike others."""
+    text = "|".join([kind, staff_id or "", *sorted(about)])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def open_escalations(con: Connection, levels: Sequence[str]) -> list[Any]:
+    """The open escalations of these levels, in the order they were raised."""
+    query = select(escalations).where(is_open(), E.level.in_(levels)).order_by(E.seq)
+    return list(con.execute(query))
+
+
+def told(con: Connection) -> set[tuple[str, str]]:
+    """Escalation and audience of what is open and in some alert."""
+    query = select(T.escalation_id, T.audience).join(
+        escalations, E.escalation_id == T.escalation_id
+    )
+    return {(row.escalation_id, row.audience) for row in con.execute(query.where(is_open()))}
+
+
+def insert_alert(
+    con: Connection,
+    name: str,
+    kind: str,
+    staff_id: str | None,
+    channel: str,
+    items: Sequence[tuple[str, str]],
+    at: datetime,
+) -> None:
+    """Plan a list with the escalations (and the audience) that are told by it, unless it is
+    there."""
+    row = {"alert_id": name, "kind": kind, "staff_id": staff_id, "channel": channel}
+    insert_new(
+        con,
+        alerts,
+        [
+            row
+            | {"planned_at": at, "state": "planned", "state_at": at, "attempts": 0, "failures": 0}
+        ],
+    )
+    insert_new(
+        con,
+        alert_items,
+        [{"escalation_id": e, "audience": audience, "alert_id": name} for e, audience in items],
+    )
+    if items:
+        con.execute(
+            update(escalations)
+            .where(E.escalation_id == bindparam("this"), E.alert_id.is_(None))
+            .values(alert_id=name),
+            [{"this": escalation_id} for escalation_id, _ in items],
+        )
+
+
+def has_alert(con: Connection, name: str) -> bool:
+    """Whether a list is in the ledger."""
+    return con.execute(select(A.seq).where(A.alert_id == name)).first() is not None
+
+
+def under_way(con: Connection) -> list[Alert]:
+    """Lists that were being handed over."""
+    query = select(*_FIELDS).where(A.state == "sending").order_by(A.seq)
+    return [Alert(*row) for row in con.execute(query)]
+
+
+def to_send(con: Connection) -> list[Alert]:
+    """Lists that are planned or have failed, in their order."""
+    query = select(*_FIELDS).where(A.state.in_(("planned", "failed"))).order_by(A.seq)
+    return [Alert(*row) for row in con.execute(query)]
+
+
+def items_of(con: Connection, alert: Alert, levels: Sequence[str]) -> list[Any]:
+    """What a list says now: of what was raised, what is still open; of a digest, everything open
+    that this person was told of or owns, and for the team all of it."""
+    query = select(escalations).where(is_open())
+    if alert.kind == RAISED:
+        mine = select(T.escalation_id).where(T.alert_id == alert.alert_id)
+        query = query.where(E.escalation_id.in_(mine))
+    else:
+        query = query.where(E.level.in_(levels))
+        if alert.staff_id is not None:
+            query = query.where(or_(E.staff_id == alert.staff_id, E.owner_id == alert.staff_id))
+    return list(con.execute(query.order_by(E.seq)))
+
+
+def begin(con: Connection, alert: Alert, worker: str, at: datetime, lease: datetime) -> bool:
+    """The intent, committed before the channel is asked; False if another has begun it."""
+    done = con.execute(
+        update(alerts)
+        .where(
+            A.alert_id == alert.alert_id,
+            A.state == alert.state,
+            A.attempts == alert.attempts,
+        )
+        .values(
+            state="sending",
+            state_at=at,
+            attempts=alert.attempts + 1,
+            worker=worker,
+            lease_until=lease,
+        )
+    )
+    return done.rowcount == 1
+
+
+def settle(
+    con: Connection,
+    alert: Alert,
+    state: str,
+    at: datetime,
+    reason: str | None = None,
+    provider_id: str | None = None,
+    *,
+    counts: bool = False,
+) -> bool:
+    """What became of it; False when somebody else has decided about it since. counts: whether it
+    brings the list nearer to being given up."""
+    mine = and_(A.state == "sending", A.worker == alert.worker)
+    done = con.execute(
+        update(alerts)
+        .where(A.alert_id == alert.alert_id, mine)
+        .values(
+            state=state,
+            state_at=at,
+            detail=reason,
+            provider_id=provider_id,
+            failures=A.failures + int(counts),
+            worker=None,
+            lease_until=None,
+        )
+    )
+    return done.rowcount == 1
+
+
+def cancel(con: Connection, alert: Alert, at: datetime, reason: str) -> None:
+    """It has nothing to say any more."""
+    con.execute(
+        update(alerts)
+        .where(A.alert_id == alert.alert_id, A.state == alert.state)
+        .values(state="cancelled", state_at=at, detail=reason)
+    )

@@ -1,0 +1,147 @@
+"""Escalations and their history. Functions take a connection in a transaction of ``Ledger.write``,
+and those that change rows leave an event with each change of state."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
+
+from careloop.errors import SettingsError
+from careloop.ledger.database import Ledger, utc
+from careloop.ledger.tables import escalation_events, escalations
+
+E = escalations.c
+STATES = ("open", "fulfilled", "ended", "withdrawn")
+SHORTEST = 6
+_CHUNK = 500
+_MOVING = ("owner_id", "department", "due_at", "breached_at", "elapsed_seconds")
+
+
+def is_open() -> Any:
+    """The condition as written text, so that the partial index applies."""
+    return E.state == literal("open", literal_execute=True)
+
+
+def open_ones(con: Connection, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The open escalations."""
+    found = con.execute(select(*[E[name] for name in columns]).where(is_open()).order_by(E.seq))
+    return [dict(row) for row in found.mappings()]
+
+
+def count_open(con: Connection) -> int:
+    """How many are open."""
+    return con.execute(select(func.count()).where(is_open())).scalar_one()
+
+
+def known(con: Connection, ids: Sequence[str]) -> dict[str, Any]:
+    """State and last_seen_at of those that the ledger has, by id."""
+    found = {}
+    for i in range(0, len(ids), _CHUNK):
+        part = E.escalation_id.in_(ids[i : i + _CHUNK])
+        query = select(E.escalation_id, E.state, E.last_seen_at).where(part)
+        found |= {row.escalation_id: row for row in con.execute(query)}
+    return found
+
+
+def raise_new(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:
+    """Insert escalations that are not there."""
+    if rows:
+        con.execute(insert(escalations), [{**row, "state": "open"} for row in rows])
+        _record(con, ((r["escalation_id"], at, "open", r["elapsed_seconds"], None) for r in rows))
+
+
+def reopen(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:
+    """Open again what was over."""
+    if rows:
+        changes = {"state": "open", "closed_at": None, "last_seen_at": at}
+        _update(con, rows, changes, _MOVING)
+        why = "its clock runs again"
+        _record(con, ((r["escalation_id"], at, "open", r["elapsed_seconds"], why) for r in rows))
+
+
+def update_open(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:
+    """What is known of open ones as of ``at``."""
+    if rows:
+        _update(con, rows, {"last_seen_at": at}, _MOVING)
+
+
+def close(
+    con: Connection,
+    rows: Sequence[tuple[dict[str, Any], datetime]],
+    state: str,
+    at: datetime,
+    why: str | None = None,
+) -> None:
+    """End escalations, each at its time, seen as of ``at``."""
+    if rows:
+        closed = [{**row, "closed_at": ended} for row, ended in rows]
+        _update(con, closed, {"state": state, "last_seen_at": at}, ("closed_at", "elapsed_seconds"))
+        _record(
+            con,
+            (
+                (r["escalation_id"], r["closed_at"], state, r["elapsed_seconds"], why)
+                for r in closed
+            ),
+        )
+
+
+def withdraw(ledger: Ledger, name: str, reason: str, now: datetime) -> tuple[str, bool]:
+    """A person says it is settled; returns its id and whether that was new. It stays so while its
+    clock goes on, and nobody is told of it any more.
+
+    name: the id, or the first six characters or more. Raises SettingsError for one that isn't
+    there or is over.
+    """
+    name = name.strip().lower()
+    if len(name) < SHORTEST or not all(c in "0123456789abcdef" for c in name):
+        raise SettingsError(
+            f"{name!r} names no escalation", "give its id, or the first six characters or more"
+        )
+    with ledger.write() as con:
+        query = select(E.escalation_id, E.state, E.elapsed_seconds)
+        rows = con.execute(query.where(E.escalation_id.startswith(name)).limit(2)).all()
+        hint = "`careloop escalations` shows the ids"
+        if len(rows) != 1:
+            raise SettingsError(
+                f"{name} {'names several escalations' if rows else 'is no escalation'}", hint
+            )
+        row = rows[0]
+        if row.state not in ("open", "withdrawn"):
+            raise SettingsError(f"{name} is over ({row.state}); there is nothing to withdraw", hint)
+        if row.state == "open":
+            at = utc(now)
+            con.execute(
+                update(escalations)
+                .where(E.escalation_id == row.escalation_id)
+                .values(state="withdrawn", closed_at=at)
+            )
+            _record(con, [(row.escalation_id, at, "withdrawn", row.elapsed_seconds, reason)])
+    return row.escalation_id, row.state == "open"
+
+
+def _update(
+    con: Connection,
+    rows: Iterable[dict[str, Any]],
+    fixed: dict[str, Any],
+    moving: Sequence[str],
+) -> None:
+    statement = (
+        update(escalations)
+        .where(E.escalation_id == bindparam("this"))
+        .values(**fixed, **{name: bindparam(f"new_{name}") for name in moving})
+    )
+    con.execute(
+        statement,
+        [
+            {"this": row["escalation_id"], **{f"new_{name}": row[name] for name in moving}}
+            for row in rows
+        ],
+    )
+
+
+_EVENT = ("escalation_id", "at_utc", "state", "elapsed_seconds", "reason")
+
+
+def _record(con: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    con.execute(insert(escalation_events), [dict(zip(_EVENT, row, strict=True)) for row in rows])
