@@ -23,7 +23,7 @@ def watch(settings: Settings, program: Program, as_of: datetime, now: datetime) 
 
 @flow(name="service", flow_run_name=artifacts.run_name, log_prints=True)
 def service(as_of: str | None = None, program: str | None = None, now: str | None = None) -> State:
-    """Load what is new, find what is due or late, decide and plan what customers are told.
+    """Load what is new, find what is due or late, escalate, tell the team and the customers.
 
     as_of: time the round looks from, in the program's zone; by default the minute of now.
     program: pack by name or path; by default the settings'. now: time to go by, in UTC unless it

@@ -1,5 +1,5 @@
-"""A round of service between two refreshes: load, watch, decide, plan. The flow and the command
-line run this same round; it may be run again, late, or while a refresh is under way."""
+"""A round of service between two refreshes: load, watch, plan, escalate, alert. The flow and the
+command line run this same round; it may be run again, late, or while a refresh is under way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from datetime import datetime
 
 from careloop.contract import entities
 from careloop.errors import BusyError
+from careloop.escalate import Alerted, Escalated, escalate, send_alerts
 from careloop.home import hold
 from careloop.ingest.run import Ingested, ingest
 from careloop.ledger.database import open_ledger
@@ -33,11 +34,14 @@ LOADED = (
 @dataclass
 class Round:
     """loaded: None while a refresh holds the home directory; the round then went on with what
-    was there. planned: what the decisions of the round added to the ledger."""
+    was there. planned: what the decisions of the round added to the ledger. escalated, alerted:
+    who had to know, and who was told."""
 
     loaded: Ingested | None
     watched: Watched
     planned: Planned
+    escalated: Escalated
+    alerted: Alerted
 
     @property
     def summary(self) -> str:
@@ -45,7 +49,12 @@ class Round:
         cases = ", ".join(f"{count:,} {kind}" for kind, count in self.watched.cases.items())
         late = f", {self.planned.expired:,} too late" if self.planned.expired else ""
         busy = "" if self.loaded else "; a refresh was under way, nothing was loaded"
-        return f"{cases} watched; {self.planned.planned:,} messages and tasks planned{late}{busy}"
+        raised = sum(self.escalated.raised.values())
+        return (
+            f"{cases} watched; {self.planned.planned:,} messages and tasks planned{late}; "
+            f"{raised:,} escalations raised, {self.escalated.open:,} open, "
+            f"{self.alerted.sent:,} lists sent{busy}"
+        )
 
 
 def service_round(
@@ -55,7 +64,8 @@ def service_round(
     now: datetime,
     progress: Progress = lambda _: None,
 ) -> Round:
-    """Run one round as of ``as_of`` (aware); ``now`` is what expired messages are judged by.
+    """Run one round as of ``as_of`` (aware); ``now`` is what expired messages are judged by
+    and when alerts go out.
 
     The same round again changes nothing. Killed at any moment it leaves what was there, and the
     next round does the rest. Raises BusyError while another round is under way, SourceError when
@@ -65,9 +75,11 @@ def service_round(
     watched = watch(settings, program, as_of, progress)
     with open_ledger(settings) as ledger:
         planned = plan(settings, program, watched.file, now, ledger)
+        escalated = escalate(settings, program, watched.file, as_of, now, ledger)
+        alerted = send_alerts(settings, program, ledger, now)
     if loaded:
         loaded.raise_if_refused()
-    return Round(loaded, watched, planned)
+    return Round(loaded, watched, planned, escalated, alerted)
 
 
 def load(settings: Settings, as_of: datetime, progress: Progress) -> Ingested | None:

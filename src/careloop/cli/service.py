@@ -34,7 +34,7 @@ def run_round(
     home: Home = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Load what is new, find what is due or late, decide and plan what customers are told.
+    """Load what is new, find what is due or late, escalate, tell the team and the customers.
 
     Light: no refresh, only open cases and what changed since the last one. The same round twice
     changes nothing. Example: careloop service round --as-of 2026-11-01T10:00
@@ -63,8 +63,15 @@ def told(done: Round) -> list[str]:
         f"as of {done.watched.as_of:%Y-%m-%d %H:%M}, going on from {done.watched.since}: {cases}",
         f"planned {done.planned.planned:,} messages and tasks, {done.planned.known:,} known "
         f"before, {done.planned.expired:,} too late",
+        f"escalations: {_levels(done)}; {done.escalated.fulfilled:,} fulfilled, "
+        f"{done.escalated.open:,} open; {done.alerted.sent:,} lists sent",
         f"seconds: {took}",
     ]
+
+
+def _levels(done: Round) -> str:
+    raised = done.escalated.raised
+    return ", ".join(f"{n:,} {level}" for level, n in raised.items()) or "none raised"
 
 
 def _data(done: Round) -> dict[str, Any]:
@@ -81,6 +88,8 @@ def _data(done: Round) -> dict[str, Any]:
         "cases": done.watched.cases,
         "decided": done.watched.decided,
         "planned": asdict(done.planned),
+        "escalated": asdict(done.escalated),
+        "alerted": asdict(done.alerted),
         "file": str(done.watched.file),
         "seconds": done.watched.seconds,
     }

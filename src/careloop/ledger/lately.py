@@ -19,6 +19,7 @@ from careloop.ledger.mirror import (
     refuse_older_ledger,
     rows_between,
     schema_of,
+    write_escalations,
     write_suppressions,
 )
 from careloop.ledger.tables import metadata
@@ -40,21 +41,23 @@ def write_ledger_of(con: duckdb.DuckDBPyConnection, settings: Settings, customer
         known = {table: [str(path) for path in files(settings, table)] for table in ORDER}
         # What events are about is in the messages, which are read later.
         newer = {table: _newer(ledger, settings, table) for table in ORDER}
-    for table in ("messages", *(name for name in ORDER if name != "messages")):
-        con.register("careloop_newer", newer[table])
-        rows = "select * from careloop_newer"
+    rows: dict[str, str] = {}
+    for table in ORDER:
+        con.register(f"careloop_{table}", newer[table])
+        rows[table] = f"select * from careloop_{table}"
         if known[table]:
-            rows = f"select * from {reading(known[table])} union all by name {rows}"
-        if table == "suppressions":
-            write_suppressions(con, f"({rows})", salt)
-        else:
-            columns = LEDGER_TABLES[table]
-            names = names_of(column.split()[0] for column in columns.split(", "))
-            con.execute(
-                f"insert into ledger.{table} by name select {names} from ({rows}) "
-                f"{_only(columns, customers)}"
-            )
-        con.unregister("careloop_newer")
+            rows[table] = f"select * from {reading(known[table])} union all by name {rows[table]}"
+    for table in ("messages", "events", "feedback", "exposures"):
+        columns = LEDGER_TABLES[table]
+        names = names_of(column.split()[0] for column in columns.split(", "))
+        con.execute(
+            f"insert into ledger.{table} by name select {names} from ({rows[table]}) "
+            f"{_only(columns, customers)}"
+        )
+    write_suppressions(con, f"({rows['suppressions']})", salt)
+    write_escalations(con, f"({rows['escalations']})", f"({rows['escalation_events']})")
+    for table in ORDER:
+        con.unregister(f"careloop_{table}")
 
 
 def _newer(ledger: Ledger, settings: Settings, name: str) -> pa.Table:

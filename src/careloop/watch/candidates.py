@@ -5,12 +5,16 @@ Schema ``watch`` of the round's warehouse: ``tickets``, ``orders`` and ``custome
 """
 
 import duckdb
+import pyarrow as pa
 
 from careloop.contract import entities
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
+from careloop.ledger.database import has_ledger, open_ledger
+from careloop.ledger.escalations import open_ones
 from careloop.program.base import rough_days
 from careloop.program.model import Program
+from careloop.settings import Settings
 from careloop.warehouse import literal, names_of
 
 # What says that a row changed since; times that are planned or promised say nothing.
@@ -41,9 +45,12 @@ TIMES = {
 DAY = 86_400
 
 
-def find_candidates(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> None:
+def find_candidates(
+    con: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake, program: Program
+) -> None:
     """Fill schema ``watch``. The version is attached as ``published``; ``run.context`` is there."""
     con.execute("create schema watch")
+    _write_escalated(con, settings)
     con.execute(
         "create table watch.since as select "
         "(select as_of_utc from run.context) as until, "
@@ -70,6 +77,19 @@ def find_candidates(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program
     )
 
 
+def _write_escalated(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Cases that are escalated and not over yet, as far as the ledger knows."""
+    columns = ("case_kind", "case_id", "customer_id")
+    rows: list[dict[str, str]] = []
+    if has_ledger(settings):
+        with open_ledger(settings) as ledger, ledger.read() as read:
+            rows = open_ones(read, columns)
+    data = pa.table({c: pa.array([row[c] for row in rows], pa.string()) for c in columns})
+    con.register("careloop_escalated", data)
+    con.execute("create table watch.escalated as select distinct * from careloop_escalated")
+    con.unregister("careloop_escalated")
+
+
 def _changed(lake: Lake, name: str) -> str:
     """Keys of the rows that came after the version, or whose times say that they changed."""
     entity = entities()[name]
@@ -88,6 +108,7 @@ def _tickets(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> st
         "select ticket_id from changed_tickets",
         "select ticket_id from changed_ticket_events",
         "select ticket_id from changed_surveys where ticket_id is not null",
+        "select case_id from watch.escalated where case_kind = 'ticket'",
         # A contact that names no ticket may be the call about any of the customer's.
         f"select ticket_id from ({relation}) semi join (select customer_id from changed_follow_ups "
         "where ticket_id is null) using (customer_id)",
@@ -110,6 +131,7 @@ def _orders(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str
     back = _look_back(program)
     parts = [
         "select order_id from changed_orders",
+        "select case_id from watch.escalated where case_kind = 'order'",
         f"select order_id from ({relation}), watch.since "
         "where delivered_at is null and cancelled_at is null "
         "and coalesce(status not in ('delivered', 'completed', 'cancelled', 'returned'), true) "
@@ -135,14 +157,12 @@ def _look_back(program: Program) -> int:
 
 
 def _customers(con: duckdb.DuckDBPyConnection, lake: Lake) -> str:
+    of_cases = "select customer_id from watch.escalated where case_kind <> 'ticket'"
+    if _has(con, "fct_case_clocks"):
+        of_cases += " union select customer_id from published.fct_case_clocks where is_open"
     con.execute(
-        "create table watch.customers_of_cases as "
-        + (
-            "select distinct customer_id from published.fct_case_clocks "
-            "where is_open and customer_id is not null"
-            if _has(con, "fct_case_clocks")
-            else "select null::varchar as customer_id limit 0"
-        )
+        "create table watch.customers_of_cases as select distinct customer_id "
+        f"from ({of_cases}) where customer_id is not null"
     )
     tickets, orders = (current(lake, entities()[name]) for name in ("tickets", "orders"))
     return " union ".join(

@@ -134,7 +134,7 @@ def _prepare(
         con.execute(f"attach {literal(settings.marts)} as marts")
         _refuse_other_program(con, run)
         write_run(con, lake, run)
-        find_candidates(con, lake, run.program)
+        find_candidates(con, settings, lake, run.program)
         timer("candidates")
         write_raw(con, lake)
         timer("raw")
