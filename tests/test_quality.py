@@ -246,6 +246,12 @@ insert into fct_customer_tiers by name select 'c' as customer_id, 'gold' as tier
 insert into dim_sla_targets by name select 'k' as target_key, 'solved' as clock,
     timestamp '2026-06-02' as valid_from, timestamp '2026-06-01' as valid_until,
     timestamp '2026-08-01' as as_of from range(2);
+insert into fct_case_clocks by name select 'order' as case_kind, 'o' as case_id,
+    'c' as clock, 'late' as state, timestamp '2026-06-02' as started_at,
+    timestamp '2026-06-01' as stopped_at from range(2);
+insert into fct_incidents by name select 'i' as incident_id, 0 as tickets,
+    timestamp '2026-06-02' as began_at, timestamp '2026-06-01' as last_ticket_at from range(2);
+insert into fct_incident_steps by name select 'i' as incident_id, 'start' as step from range(2);
 insert into dim_sla_targets by name select 'l' || i as target_key, 'closed' as clock
     from range(2) as r(i);
 insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);

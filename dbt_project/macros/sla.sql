@@ -29,11 +29,6 @@
     {{- return("true" if program_rows(query) | length else "false") -}}
 {%- endmacro %}
 
-{#- Whether a value is in a set as value_set writes it; without a set everything fits. -#}
-{% macro fits_set(listing, value) -%}
-    ({{ listing }} is null or coalesce(position('|' || {{ value }} || '|' in {{ listing }}) > 0, false))
-{%- endmacro %}
-
 {#-
     A list of the program, which its tables hold as `b, a`, as the text `|a|b|` in which a value
     is found by `like '%|a|%'`; null for an empty one. The order in the pack makes no difference.

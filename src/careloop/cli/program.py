@@ -255,7 +255,7 @@ def _data_limits(pack: Program) -> list[list]:
 
 
 def _for(clock: Clock) -> str:
-    parts = [*clock.kinds, *clock.urgencies, *clock.touchpoints]
+    parts = [*clock.kinds, *clock.urgencies, *clock.channels, *clock.touchpoints]
     parts += [*clock.segments, *clock.stages, *clock.tiers]
     if clock.complex is not None:
         parts.append("complex" if clock.complex else "simple")

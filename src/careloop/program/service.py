@@ -32,9 +32,25 @@ class Touchpoint(Closed):
     is_key: bool = Field(description="A key touchpoint, with its own satisfaction.")
 
 
+# What can stop a clock, by what starts it.
+_TICKET_STOPS = ("automatic_answer", "acknowledged", "first_response", "solved", "closed")
+STOPS = {
+    "ticket_opened": _TICKET_STOPS,
+    "handed_over": _TICKET_STOPS,
+    "ticket_solved": ("result_told", "customer_called_back", "survey_asked"),
+    "order_completed": ("survey_asked",),
+    "first_deal": ("customer_called",),
+    "churn_alert": ("customer_called",),
+    "incident": ("group_started",),
+}
+CASE_STARTS = ("order_completed", "first_deal", "churn_alert", "incident")
+# Units of targets: working time has no weeks, and a month has no fixed number of seconds.
+CLOCK_UNITS = {"calendar": ("s", "m", "h", "d", "w"), "business": ("s", "m", "h", "wd")}
+
+
 class Clock(Closed):
-    """A service promise: how long something may take. The first clock that fits holds; empty
-    filters fit everything."""
+    """A service promise: how long something may take. Of the clocks with the same start and stop
+    the first that fits holds; empty filters fit everything."""
 
     id: Id = Field(description="Name in tables and rules.")
     title: Text = Field(description="Name people read.")
@@ -42,7 +58,6 @@ class Clock(Closed):
         "ticket_opened",
         "handed_over",
         "ticket_solved",
-        "ticket_overdue",
         "order_completed",
         "first_deal",
         "churn_alert",
@@ -62,7 +77,9 @@ class Clock(Closed):
     ] = Field(description="What stops it.")
     kinds: list[Id] = Field(default=[], description="Ticket kinds, e.g. complaint.")
     urgencies: list[Urgency] = Field(default=[], description="Ticket urgencies.")
-    channels: list[Id] = Field(default=[], description="Channels a ticket comes in on.")
+    channels: list[Id] = Field(
+        default=[], description="Channels the ticket came in on, e.g. those that answer at once."
+    )
     touchpoints: list[Id] = Field(default=[], description="Touchpoints of the pack.")
     segments: list[Id] = Field(default=[], description="Segments of the pack.")
     stages: list[Id] = Field(default=[], description="Stages of the pack.")
@@ -72,8 +89,9 @@ class Clock(Closed):
     clock: Literal["calendar", "business"] = Field(
         description="calendar runs always, business only in working hours."
     )
-    pauses: list[Literal["pending", "on_hold"]] = Field(
-        default=[], description="Ticket statuses that stop the clock meanwhile."
+    pauses: list[Literal["pending", "on_hold", "solved"]] = Field(
+        default=[],
+        description="Ticket statuses that stop the clock meanwhile; solved only for closed.",
     )
     warn_at: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.8, description="Share of the target used up when the owner is warned."
@@ -81,10 +99,46 @@ class Clock(Closed):
     target_share: Share = Field(1.0, description="Share of cases to be within the target.")
 
     @model_validator(mode="after")
-    def _length(self) -> Self:
-        if split_duration(self.target)[1] == "wd" and self.clock == "calendar":
-            refuse([Mistake(("clock",), self.clock, "cannot count working days", ("business",))])
+    def _computable(self) -> Self:
+        stops, units = STOPS[self.starts], CLOCK_UNITS[self.clock]
+        unit = split_duration(self.target)[1]
+        mistakes = []
+        if self.stops not in stops:
+            problem = f"cannot stop what starts with {self.starts}"
+            mistakes.append(Mistake(("stops",), self.stops, problem, stops))
+        if unit == "wd" and self.clock == "calendar":
+            problem = "cannot count working days"
+            mistakes.append(Mistake(("clock",), self.clock, problem, ("business",)))
+        elif unit not in units:
+            problem = f"is not in a unit that a {self.clock} clock counts"
+            mistakes.append(Mistake(("target",), self.target, problem, units))
+        refuse([*mistakes, *self._pause_mistakes(unit), *self._filter_mistakes()])
         return self
+
+    def _filter_mistakes(self) -> list[Mistake]:
+        """Filters on what the thing that starts the clock has not."""
+        lacking: tuple[str, ...] = ()
+        if self.starts in CASE_STARTS:
+            lacking = ("kinds", "urgencies", "channels", "touchpoints", "complex")
+        if self.starts == "incident":
+            lacking = (*lacking, "segments", "stages", "tiers")
+        return [
+            Mistake((name,), value, f"cannot be asked of {self.starts}")
+            for name in lacking
+            if (value := getattr(self, name)) not in (None, [])
+        ]
+
+    def _pause_mistakes(self, unit: str) -> list[Mistake]:
+        if not self.pauses:
+            return []
+        if unit == "wd":
+            return [Mistake(("pauses",), self.pauses, "cannot pause a target in working days")]
+        if STOPS[self.starts] != _TICKET_STOPS:
+            return [Mistake(("pauses",), self.pauses, f"cannot pause after {self.starts}")]
+        if "solved" in self.pauses and self.stops != "closed":
+            problem = "pauses only a clock that stops with closed"
+            return [Mistake(("pauses", self.pauses.index("solved")), "solved", problem)]
+        return []
 
 
 WARNING = "warning"

@@ -235,9 +235,9 @@ fitting as (
             and known.stops = targets.stops
             and coalesce(known.started_at >= targets.valid_from, true)
             and coalesce(known.started_at < targets.valid_until, true)
-            and {{ fits_set("targets.segments", "known.segment") }}
-            and {{ fits_set("targets.stages", "known.stage") }}
-            and {{ fits_set("targets.tiers", "known.tier") }}
+            and {{ empty_or_holds("targets.segments", "known.segment") }}
+            and {{ empty_or_holds("targets.stages", "known.stage") }}
+            and {{ empty_or_holds("targets.tiers", "known.tier") }}
     qualify row_number() over (
         partition by known.case_kind, known.case_id, known.stops
         order by targets.position, targets.target_key
