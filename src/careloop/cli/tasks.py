@@ -159,7 +159,7 @@ def _saying(settings: Settings, pack: Program) -> Say:
     """What the messages of the program have to say for each task."""
 
     def say(found: list[dict[str, Any]]) -> dict[str, str]:
-        made = render_batch(settings, pack, found)
+        made = render_batch(settings, pack, found, now())
         return {
             key: f"{text.subject}\n\n{text.text}" if isinstance(text, Rendered) else text.reason
             for key, text in made.items()

@@ -103,10 +103,9 @@ def by_time(value: object, zone: str, locale: str, now: datetime | None = None) 
     clock = "24:00" if midnight else f"{until:%H:%M}"
     ahead = (on - seen.date()).days if seen else None
     if language(locale) == "zh":
-        near = {0: "今天", 1: "明天", 2: "后天"}.get(-1 if ahead is None else ahead)
-        return f"{near or f'{on.month}月{on.day}日（周{_WEEKDAYS_ZH[on.weekday()]}）'} {clock} 前".replace(
-            "） ", "）"
-        )
+        near = {0: "今天 ", 1: "明天 ", 2: "后天 "}.get(-1 if ahead is None else ahead)
+        dated = f"{on.month}月{on.day}日（周{_WEEKDAYS_ZH[on.weekday()]}）"
+        return f"{near or dated}{clock} 前"
     if ahead == 0:
         return f"by {clock} today"
     named = f"{_WEEKDAYS[on.weekday()]}, {on.day} {_MONTHS[on.month - 1]},"

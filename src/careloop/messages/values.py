@@ -26,6 +26,7 @@ from careloop.program.base import Text, language
 from careloop.program.care import Offer
 from careloop.program.channels import SPOKEN
 from careloop.program.model import Program
+from careloop.program.rule_words import RuleWords
 from careloop.program.rules import Rule
 from careloop.settings import Settings
 
@@ -39,16 +40,16 @@ _EXAMPLE_DAY = date(2026, 11, 1)
 # Why a ticket is overdue: (English, Chinese).
 REASONS = {
     "incident": (
-        "It is part of an outage that touches several customers and that we are working on.",
-        "这个问题与一起影响多位客户的故障有关，我们正在处理。",
+        "It is part of an outage that touches several customers.",
+        "这个问题与一起影响多位客户的故障有关。",
     ),
     "complex": (
-        "It takes longer because several departments have to look at it.",
-        "这个问题需要几个部门一起处理，所以用时更长。",
+        "It is a complex case and takes longer to look into.",
+        "这个问题比较复杂，核实和处理需要更多时间。",
     ),
     "backlog": (
-        "We have more requests than usual and have not kept up.",
-        "近期工单较多，我们没有及时处理完。",
+        "The colleague in charge has more requests than could be dealt with in time.",
+        "负责的同事手上工单较多，没有及时处理。",
     ),
 }
 
@@ -207,8 +208,10 @@ def _service(
         for name in ("answer_due", "solution_due", "new_due")
     }
     clock = _title(program.sla.clocks, about.get("clock"), lang) if about.get("clock") else None
+    step = next((s for s in program.sla.escalation if s.id == about.get("step")), None)
     return {
         **times,
+        "escalated_to": RuleWords(program, lang).role(step.to) if step else None,
         "clock": clock,
         "why": reason[lang == "zh"] if reason else None,
         "score": _score(about, lang),
@@ -293,6 +296,7 @@ def example_about(program: Program, rule: Rule) -> dict[str, object]:
     if "clock" in known:
         solving = [clock.id for clock in program.sla.clocks if clock.stops == "solved"]
         about["clock"] = (solving or [program.sla.clocks[0].id])[0]
+        about["step"] = next((s.id for s in program.sla.escalation if s.tell_customer), None)
     if rule.trigger.entered and rule.trigger.entered.tiers:
         about["tier"] = rule.trigger.entered.tiers[0]
     return {**about, "currency": program.currency} if "order_amount" in about else about

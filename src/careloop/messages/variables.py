@@ -247,14 +247,21 @@ VARIABLES: tuple[Variable, ...] = (
         can_be_empty=True,
     ),
     _variable(
+        "escalated_to",
+        ("Who sees to an overdue ticket now", "超时工单现在由谁跟进"),
+        ("supervisor", "主管"),
+        ("ticket_overdue",),
+        can_be_empty=True,
+    ),
+    _variable(
         "why",
         (
             "Why it is overdue, as a sentence; empty unless it is recorded",
             "超时原因（一句话）；无记录则为空",
         ),
         (
-            "It takes longer because several departments have to look at it.",
-            "这个问题需要几个部门一起处理，所以用时更长。",
+            "It is a complex case and takes longer to look into.",
+            "这个问题比较复杂，核实和处理需要更多时间。",
         ),
         ("ticket_overdue",),
         can_be_empty=True,
