@@ -57,6 +57,10 @@ def find_candidates(
         "(select as_of_utc from published.rpt_run) as as_of, "
         "coalesce((select max(batch_seq) from published.rpt_loads), 0) as batch"
     )
+    con.execute(
+        "alter table watch.since add column missed_from timestamp; "
+        f"update watch.since set missed_from = as_of - to_seconds({_missed_for(program)})"
+    )
     for entity in TIMES:
         con.execute(f"create temp table changed_{entity} as {_changed(lake, entity)}")
     con.execute(f"create table watch.open_tickets as {_tickets(con, lake, program)}")
@@ -75,6 +79,13 @@ def find_candidates(
         f"select order_id from ({current(lake, entities()['orders'])}) "
         "semi join watch.customers_of_cases using (customer_id)"
     )
+
+
+def _missed_for(program: Program) -> int:
+    """Seconds that a missed promise is looked at after a case is over otherwise: until the last
+    step of its escalation, and a week."""
+    steps = [rough_days(step.after) for step in program.sla.escalation if step.after]
+    return int((max(steps, default=0) + 7) * DAY)
 
 
 def _write_escalated(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -118,9 +129,19 @@ def _tickets(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> st
         f"where opened_at > as_of - to_seconds({window}) and opened_at <= until",
     ]
     if _has(con, "fct_ticket_clocks"):
-        parts.append("select ticket_id from published.fct_ticket_clocks where is_open")
-    else:
-        parts.append("select ticket_id from published.fct_tickets where is_open")
+        parts.append(
+            "select ticket_id from published.fct_ticket_clocks, watch.since "
+            "where is_open and coalesce(breached_at > missed_from, true)"
+        )
+    parts.append("select ticket_id from published.fct_tickets where is_open")
+    if _has(con, "fct_incidents"):
+        # One that goes on is known by its first ticket.
+        parts.append(
+            f"select ticket_id from ({relation}), watch.since, "
+            "(select min(first_ticket_at) as began from published.fct_incidents "
+            f"where last_ticket_at > (select as_of from watch.since) - to_seconds({window})) "
+            "where opened_at >= began and opened_at <= until"
+        )
     return " union ".join(parts)
 
 
@@ -138,6 +159,11 @@ def _orders(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str
         f"and coalesce(promised_at, shipped_at, ordered_at) > as_of - to_seconds({back}) "
         "and ordered_at <= until",
     ]
+    if _has(con, "fct_case_clocks"):
+        parts.append(
+            "select case_id from published.fct_case_clocks, watch.since "
+            "where case_kind = 'order' and is_open and coalesce(breached_at > missed_from, true)"
+        )
     if _has(con, "fct_late_deliveries"):
         parts.append("select order_id from published.fct_late_deliveries where state <> 'lost'")
     return " union ".join(parts)
@@ -157,12 +183,20 @@ def _look_back(program: Program) -> int:
 
 
 def _customers(con: duckdb.DuckDBPyConnection, lake: Lake) -> str:
-    of_cases = "select customer_id from watch.escalated where case_kind <> 'ticket'"
+    # Of these every order is needed: who has a first deal, and when.
+    of_cases = [
+        "select customer_id from watch.escalated where case_kind in ('customer', 'alert')",
+        "select customer_id from changed_orders anti join (select customer_id "
+        "from published.dim_customers where first_order_on is not null) using (customer_id)",
+    ]
     if _has(con, "fct_case_clocks"):
-        of_cases += " union select customer_id from published.fct_case_clocks where is_open"
+        of_cases.append(
+            "select customer_id from published.fct_case_clocks, watch.since where is_open "
+            "and case_kind in ('customer', 'alert') and coalesce(breached_at > missed_from, true)"
+        )
     con.execute(
         "create table watch.customers_of_cases as select distinct customer_id "
-        f"from ({of_cases}) where customer_id is not null"
+        f"from ({' union '.join(of_cases)}) where customer_id is not null"
     )
     tickets, orders = (current(lake, entities()[name]) for name in ("tickets", "orders"))
     return " union ".join(

@@ -19,7 +19,6 @@ SCHEMA = "watch"
 OF_CUSTOMERS = ("int_care_customers", "int_customer_profile")
 # Only looked at for rules that the watch leaves to the refresh.
 NOT_NEEDED = (
-    "int_customer_orders",
     "int_customer_interactions",
     "int_customer_points",
     "fct_replacements_due",
@@ -84,6 +83,8 @@ def _take(
     name = origin.partition(".")[2]
     if name == "int_care_customers":
         con.execute(f"create table {target} as {_care_customers(there)}")
+    elif name == "int_customer_orders":
+        con.execute(f"create table {target} as {_customer_orders()}")
     elif name in OF_CUSTOMERS:
         con.execute(f"create table {target} as {_from_customers(there, name, {})}")
     elif name in NOT_NEEDED:
@@ -164,4 +165,19 @@ def _care_customers(there: dict[str, list[str]]) -> str:
             f"and coalesce(closed_at > {as_of}, true) "
             "group by customer_id) as t using (customer_id)",
         ]
+    )
+
+
+def _customer_orders() -> str:
+    """As of the last refresh, and customers who ordered for the first time since."""
+    published = f"published.{SCHEMA}.int_customer_orders"
+    return (
+        f"select * from {published} semi join watch.customers using (customer_id) "
+        "where first_order_at is not null union all by name "
+        "select customer_id, min(ordered_at) as first_order_at, max(ordered_at) as last_order_at "
+        f"from raw.orders anti join (select customer_id from {published} "
+        "where first_order_at is not null) using (customer_id) "
+        "where ordered_at <= (select as_of_utc from run.context) "
+        "and coalesce(status not in ('cancelled', 'returned'), true) "
+        "and customer_id in (from watch.customers_of_cases) group by customer_id"
     )

@@ -32,10 +32,14 @@ from careloop.watch.raw import forget_contacts, write_raw
 
 Progress = Callable[[str], None]
 KEPT = 4
-# Of other tickets of the customers only what mutes is known.
+# Other cases of the same customers are there for what they say of them, and not looked at.
 OPEN_ONLY = {
     "fct_ticket_clocks": "semi join warehouse.watch.open_tickets using (ticket_id)",
     "fct_ticket_clock_events": "semi join warehouse.watch.open_tickets using (ticket_id)",
+    "fct_case_clocks": "semi join (select c.case_kind, c.case_id from fct_case_clocks as c, "
+    "warehouse.watch.since where is_open and coalesce(breached_at > missed_from, true) "
+    "or stopped_at > since.as_of union select case_kind, case_id from warehouse.watch.escalated) "
+    "using (case_kind, case_id)",
 }
 DECIDED = "select outcome, count(*) from fct_care_decisions group by outcome order by outcome"
 COUNTED = ("fct_ticket_clocks", "fct_case_clocks")
