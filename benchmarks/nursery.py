@@ -1,4 +1,4 @@
-"""Processes that plan or dispatch and are killed, started in no time.
+"""Processes that plan, dispatch or escalate and are killed, started in no time.
 
 One process imports everything, then forks a child for each order it reads: one JSON line with
 home, ledger_url, job, now and `after`, the seconds after which each child is killed (null: never).
@@ -16,6 +16,8 @@ from pathlib import Path
 
 from benchmarks.dispatch_lab import FileChannel, Lab, file_channels
 from careloop.channels.base import Receipt, Rendered
+from careloop.escalate import escalate, send_alerts
+from careloop.ledger.database import open_ledger
 
 
 class Nursery:
@@ -59,9 +61,13 @@ class Deadly(FileChannel):
 
 def work(home: Path, url: str | None, job: str, now: datetime) -> None:
     """``plan`` every version of the home, ``dispatch`` once, or ``die-<route>``: dispatch and be
-    killed after the first message on that route was handed over."""
+    killed after the first message on that route was handed over. ``escalate`` the watched clocks
+    and tell of them, or ``die-escalate``: be killed after the first list was handed over."""
     lab = Lab.at(home, url)
     channels = file_channels(home)
+    if job.endswith("escalate"):
+        serve(lab, home, now, deadly=job.startswith("die-"))
+        return
     if job == "dispatch":
         lab.dispatch(channels, now)
         return
@@ -70,6 +76,16 @@ def work(home: Path, url: str | None, job: str, now: datetime) -> None:
         lab.dispatch({route: Deadly(home / "received", route, route == "email")}, now)
     for file in sorted(lab.settings.published.glob("marts-*.duckdb")):
         lab.plan(file, now)
+
+
+def serve(lab: Lab, home: Path, now: datetime, *, deadly: bool) -> None:
+    """Escalate every file of the watch and send the alerts. Only `staff` recognises a list."""
+    kind = Deadly if deadly else FileChannel
+    channels = {name: kind(home / "received", name, name == "staff") for name in ("staff", "team")}
+    with open_ledger(lab.settings) as ledger:
+        for file in sorted((home / "watch").glob("marts-*.duckdb")):
+            escalate(lab.settings, lab.program, file, now, now, ledger)
+        send_alerts(lab.settings, lab.program, ledger, now, channels=channels)
 
 
 def bear(order: dict) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +18,6 @@ from aiosmtpd.controller import Controller
 from benchmarks.dispatch_lab import FileChannel, Lab
 from benchmarks.nursery import Nursery
 from benchmarks.service_lab import STAFF, clocks_file, put_staff
-from sqlalchemy import text
-from typer.testing import CliRunner
 
 from careloop.channels import robots
 from careloop.channels.base import (
@@ -29,16 +28,13 @@ from careloop.channels.base import (
     TemporaryError,
     UnknownOutcome,
 )
-from careloop.cli.main import app
 from careloop.errors import CareloopError, SettingsError
 from careloop.escalate import Alerted, Escalated, escalate, send_alerts
 from careloop.escalate.alerts import check_alerts
 from careloop.escalate.lists import COLUMNS, width
 from careloop.escalate.staff import Person, Staff, read_staff
-from careloop.ledger import mirror
 from careloop.ledger.database import open_ledger, utc
 from careloop.ledger.escalations import withdraw
-from careloop.program.load import InvalidProgram, load_program
 from careloop.settings import AlertSettings
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -70,11 +66,18 @@ class Told:
 
 
 class World:
-    """A lab whose clocks are written by hand."""
+    """A lab whose clocks are written by hand; without a digest unless a test asks for it."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         put_staff(lab.settings)
+        self.change(digest_at=None)
+
+    def change(self, **alerts: Any) -> None:
+        """Other alerts than the pack's."""
+        program = self.lab.program
+        alerts_of = program.alerts.model_copy(update=alerts)
+        self.lab.program = program.model_copy(update={"alerts": alerts_of})
 
     def escalate(self, clocks: list[dict[str, Any]], at: datetime = NOW, **more: Any) -> Escalated:
         file = clocks_file(self.lab.settings.home, clocks, **more)
@@ -88,7 +91,9 @@ class World:
             )
 
     def rows(self, columns: str = "case_id, clock, level, state") -> list[tuple]:
-        query = f"select {columns} from escalations order by case_id, clock, cycle, level, case_kind"
+        query = (
+            f"select {columns} from escalations order by case_id, clock, cycle, level, case_kind"
+        )
         return self.lab.rows(query)
 
     def everything(self) -> list[list[tuple]]:
@@ -122,15 +127,18 @@ def ticket(number: int = 1, **changes: Any) -> dict[str, Any]:
 
 def soon(number: int = 1, **changes: Any) -> dict[str, Any]:
     """A complaint whose warning time came an hour ago."""
-    return ticket(
-        number,
-        started_at=AT - 21 * HOUR,
-        warn_on_at=AT - HOUR,
-        due_at=AT + 3 * HOUR,
-        breached_at=None,
-        elapsed_seconds=21 * 3600,
-        state="running",
-    ) | changes
+    return (
+        ticket(
+            number,
+            started_at=AT - 21 * HOUR,
+            warn_on_at=AT - HOUR,
+            due_at=AT + 3 * HOUR,
+            breached_at=None,
+            elapsed_seconds=21 * 3600,
+            state="running",
+        )
+        | changes
+    )
 
 
 # -- raising -------------------------------------------------------------------------------------
@@ -175,7 +183,9 @@ def test_the_same_round_twice_changes_nothing(world: World) -> None:
 def test_what_goes_on_is_updated_and_never_repeated(world: World) -> None:
     world.escalate([ticket(1, breached_at=AT - 22 * HOUR)])
     for hour in range(1, 6):
-        late = ticket(1, breached_at=AT - 22 * HOUR, owner_id="S2", elapsed_seconds=(26 + hour) * 3600)
+        late = ticket(
+            1, breached_at=AT - 22 * HOUR, owner_id="S2", elapsed_seconds=(26 + hour) * 3600
+        )
         world.escalate([late], NOW + hour * HOUR)
     assert world.rows("level, owner_id, elapsed_seconds, state, staff_id") == [
         ("department", "S2", 31 * 3600, "open", "S9"),
@@ -250,6 +260,21 @@ def test_a_new_cycle_and_other_cases_are_told_apart(world: World) -> None:
     assert world.escalate([ticket(1, cycle=1)], NOW + HOUR, cases=None).ended == 1, (
         "a file without other cases says nothing of them"
     )
+
+
+def test_what_stopped_unseen_is_known_from_the_last_refresh(world: World) -> None:
+    world.escalate([ticket(1), ticket(2)])
+    published = world.lab.settings.published
+    published.mkdir()
+    stopped = ticket(1, stopped_at=AT + MINUTE, is_open=False, elapsed_seconds=94_000)
+    file = clocks_file(world.lab.settings.home, [stopped, ticket(2)])
+    file.rename(published / "marts-20261103T0000-1.duckdb")
+    (published / "marts.duckdb").symlink_to("marts-20261103T0000-1.duckdb")
+    assert world.escalate([], NOW + 30 * HOUR).fulfilled == 1
+    assert world.rows("case_id, state, elapsed_seconds") == [
+        ("T1", "fulfilled", 94_000),
+        ("T2", "ended", 26 * 3600),
+    ]
 
 
 def test_a_file_without_clocks_is_refused(small: World, tmp_path: Path) -> None:
@@ -332,3 +357,317 @@ def test_staff_are_read_from_the_lake(small: World) -> None:
     staff = read_staff(small.lab.settings)
     assert staff["S1"] == STAFF[0]
     assert "S1@" not in repr(staff["S1"]), "names and addresses stay out of logs"
+
+
+# -- telling -------------------------------------------------------------------------------------
+
+
+def test_everyone_hears_once_grouped_by_owner(world: World) -> None:
+    world.escalate(
+        [
+            soon(1),
+            ticket(2, owner_id="S2"),
+            ticket(3, urgency="urgent", breached_at=AT - 25 * HOUR),
+            ticket(4, owner_id=None),
+        ]
+    )
+    staff, team = Told("staff"), Told("team")
+    done = world.alert(staff=staff, team=team)
+    assert (done.planned, done.sent) == (5, 5)
+    by = {message.owner_id: message for message in staff.sent}
+    assert sorted(by) == ["S1", "S2", "S8", "S9"]
+    assert {who: m.address for who, m in by.items()}["S8"] == "s8@example.com"
+    cases = {who: [n for n in range(1, 5) if f"T{n} " in m.text] for who, m in by.items()}
+    assert cases == {"S1": [1, 3], "S2": [2], "S8": [2, 3, 4], "S9": [3]}
+    assert [n for n in range(1, 5) if f"T{n} " in team.sent[0].text] == [3, 4]
+    text = by["S8"].text
+    heads = [line for line in text.splitlines() if " · " in line and not line.startswith(" ")]
+    assert heads == ["未分配负责人 · 1 件", "S1 宋丹 · 1 件", "S2 郑艳 · 1 件"]
+    assert by["S8"].subject == "服务提醒：逾期 3 件，即将到期 0 件"
+    assert world.alert(NOW + MINUTE, staff=staff, team=team).planned == 0
+    kept = str(world.everything())
+    assert "宋丹" not in kept
+    assert "example.com" not in kept, "names and addresses are not kept"
+    assert world.lab.rows("select count(*) from escalations where alert_id is null") == [(0,)]
+
+
+def test_who_has_no_address_is_told_through_the_team(small: World) -> None:
+    small.escalate([soon(1, owner_id=None, department=None), soon(2, owner_id="S1")])
+    put_staff(small.lab.settings, [replace(p, email="none") for p in STAFF])
+    staff, team = Told("staff"), Told("team")
+    small.alert(staff=staff, team=team)
+    assert staff.sent == []
+    assert [m.text.count("- T") for m in team.sent] == [2]
+
+
+def test_outside_working_hours_only_urgent_cases_are_told(small: World) -> None:
+    night = datetime(2026, 11, 2, 14, tzinfo=UTC)
+    small.escalate([ticket(1), ticket(2, urgency="urgent")], night)
+    staff, team = Told("staff"), Told("team")
+    done = small.alert(night, staff=staff, team=team)
+    assert done.waiting == 1
+    assert all("T2" in m.text and "T1" not in m.text for m in staff.sent)
+    small.escalate([ticket(2, urgency="urgent")], night + HOUR)
+    assert small.alert(datetime(2026, 11, 3, 0, 50, tzinfo=UTC)).planned == 0, "08:50"
+    assert not any("T1" in m.text for m in staff.sent), "what is over by then is never told"
+
+
+def test_the_digest_tells_again_once_each_working_day(small: World) -> None:
+    small.change(digest_at="09:30")
+    small.escalate([ticket(1), soon(2)], NOW - HOUR)
+    first, day = Told("staff"), datetime(2026, 11, 2, 1, 10, tzinfo=UTC)
+    small.alert(day, staff=first, team=Told("team"))
+    small.escalate([ticket(1), soon(2), ticket(3)], NOW)
+    digest = Told("staff")
+    assert small.alert(NOW, staff=digest, team=Told("team")).planned == 2
+    assert {m.owner_id: m.subject[:5] for m in digest.sent} == {
+        "S1": "今日待处理",
+        "S8": "今日待处理",
+    }
+    assert "T1 " in digest.sent[0].text
+    assert "T3 " in digest.sent[0].text, "what is new is part of it"
+    assert small.alert(NOW + HOUR, staff=digest, team=Told("team")).planned == 0
+    saturday = datetime(2026, 11, 7, 3, tzinfo=UTC)
+    open_then = small.alert(saturday, staff=digest, team=Told("team")).planned
+    assert open_then == (2 if small.lab.program.calendar.hours.get("sat") else 0)
+
+
+def test_what_failed_is_tried_again_and_what_is_unknown_is_not(small: World) -> None:
+    small.escalate([soon(1)])
+    down = Told("staff", False, ChannelDown("resting"), TemporaryError("busy"))
+    assert small.alert(staff=down, team=Told("team")).resting == {"staff": "resting"}
+    assert small.lab.rows("select state, failures from alerts") == [("planned", 0)]
+    assert small.alert(staff=down, team=Told("team")).failed == 1
+    assert small.lab.rows("select state, attempts, failures from alerts") == [("failed", 2, 1)]
+    assert small.alert(staff=down, team=Told("team")).sent == 1
+    assert len(down.sent) == 1
+    small.escalate([soon(1), soon(2)], NOW + MINUTE)
+    silent = Told("staff", False, UnknownOutcome("no answer"))
+    assert small.alert(NOW + MINUTE, staff=silent, team=Told("team")).unknown == 1
+    assert small.alert(NOW + MINUTE, staff=silent, team=Told("team")).sent == 0
+    small.escalate([soon(1), soon(2), soon(3)], NOW + 2 * MINUTE)
+    keyed = Told("staff", True, UnknownOutcome("no answer"))
+    small.alert(NOW + 2 * MINUTE, staff=keyed, team=Told("team"))
+    assert small.alert(NOW + 2 * MINUTE, staff=keyed, team=Told("team")).sent == 1
+
+
+def test_giving_up_after_as_many_tries_as_the_channel_has(small: World) -> None:
+    small.escalate([soon(1)])
+    never = Told("staff", False, *[PermanentError("no") for _ in range(9)])
+    done = [small.alert(staff=never, team=Told("team")) for _ in range(7)]
+    assert [(d.failed, d.given_up) for d in done] == [(1, 0)] * 4 + [(0, 1), (0, 0), (0, 0)]
+
+
+def test_killed_between_intent_and_sent(lab: Lab, nursery: Nursery) -> None:
+    world = World(lab)
+    clocks_file(lab.settings.home, [soon(1), ticket(2, breached_at=AT - 25 * HOUR)])
+    assert nursery.run(lab, "die-escalate", NOW, [None]) == [-9]
+    states = dict(lab.rows("select state, count(*) from alerts group by state"))
+    assert states == {"sending": 1, "planned": 3}
+    assert nursery.run(lab, "die-escalate", NOW, [None]) == [-9], "of the next list"
+    while "planned" in dict(lab.rows("select state, 1 from alerts")):
+        nursery.run(lab, "escalate", NOW, [None])
+    world.escalate([soon(1), ticket(2, breached_at=AT - 25 * HOUR)])
+    received = FileChannel(lab.settings.home / "received", "team", recognises=False).received
+    assert len(received) <= 1, "the team's robot recognises nothing"
+    mails = FileChannel(lab.settings.home / "received", "staff", recognises=True).received
+    assert len(set(mails)) == 3, "everybody's list came"
+    assert lab.rows("select count(*), count(distinct escalation_id) from escalations") == [(3, 3)]
+
+
+def test_two_processes_at_once_raise_and_tell_once(lab: Lab, nursery: Nursery) -> None:
+    World(lab)
+    many = [ticket(n, breached_at=AT - 25 * HOUR, owner_id=f"S{n % 3}") for n in range(300)]
+    clocks_file(lab.settings.home, many)
+    assert nursery.run(lab, "escalate", NOW, [None] * 3) == [0, 0, 0]
+    assert lab.rows("select count(*) from escalations") == [(600,)]
+    assert lab.rows("select count(*) from escalation_events") == [(600,)]
+    for name in ("staff", "team"):
+        got = FileChannel(lab.settings.home / "received", name, recognises=True).received
+        assert len(got) == len(set(got)) > 0
+    assert lab.rows("select distinct state from alerts") == [("sent",)]
+
+
+# -- what it says --------------------------------------------------------------------------------
+
+
+def test_texts_fit_eighty_columns_in_both_languages(small: World) -> None:
+    many = [
+        soon(n, case_id=f"TICKET-2026-{n:06}", clock="complex_solved", urgency="urgent")
+        for n in range(40)
+    ]
+    small.escalate([*many, ticket(77, kind="<b>&odd", due_at=None, breached_at=AT - HOUR)])
+    chinese = Told("staff")
+    small.alert(staff=chinese, team=Told("team"))
+    small.escalate([*many, *[soon(100 + n) for n in range(40)]], NOW + MINUTE)
+    small.lab.program = small.lab.program.model_copy(update={"locales": ["en"]})
+    english = Told("staff")
+    small.alert(NOW + MINUTE, staff=english, team=Told("team"))
+    for message in chinese.sent + english.sent:
+        assert max(map(width, message.text.splitlines())) <= COLUMNS
+    assert "…… 另有 11 件" in chinese.sent[0].text
+    assert "and 10 more" in english.sent[0].text
+    assert english.sent[0].subject == "Service: 0 late, 40 due soon"
+    assert "due 11-02 13:00" in english.sent[0].text
+    html = chinese.sent[-1].html
+    assert "&lt;b&gt;&amp;odd" in html
+    assert "<b>" not in html
+    assert 'lang="zh-CN"' in chinese.sent[0].html
+    assert 'lang="en"' in english.sent[0].html
+
+
+def test_a_case_stands_once_with_its_highest_level(small: World) -> None:
+    small.escalate([soon(1)], NOW - HOUR)
+    small.escalate([ticket(1, breached_at=AT - 25 * HOUR)])
+    small.change(most_rows=1)
+    staff = Told("staff")
+    small.alert(staff=staff, team=Told("team"))
+    assert all(m.text.count("T1 ") == 1 for m in staff.sent)
+    assert "部门负责人" in staff.sent[-1].text
+
+
+# -- real servers --------------------------------------------------------------------------------
+
+
+class Mailbox:
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+
+    async def handle_DATA(self, _server, _session, envelope):
+        self.mails.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=policy.default)))  # fmt: skip
+        await asyncio.sleep(0)
+        return "250 OK queued as A1"
+
+
+@pytest.fixture
+def robot() -> Iterator[tuple[str, list[tuple[str, dict]], list[dict]]]:
+    """An HTTP receiver: its address, what came (path, body), and its next answers."""
+    came: list[tuple[str, dict]] = []
+    answers: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            came.append((self.path, json.loads(content)))
+            body = json.dumps(answers.pop(0) if answers else {"errcode": 0, "errmsg": "ok"})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/robot?key=k1", came, answers
+    server.shutdown()
+
+
+def test_by_mail_and_by_a_wecom_robot(
+    small: World, robot: tuple[str, list, list], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, came, answers = robot
+    monkeypatch.setenv("CARELOOP_CHANNEL_TEAM_URL", url)
+    mailbox = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Controller(mailbox, hostname="127.0.0.1", port=port)
+    server.start()
+    try:
+        small.lab.settings = small.lab.settings.model_copy(
+            update={
+                "channels": {
+                    "staff": {
+                        "type": "smtp",
+                        "host": "127.0.0.1",
+                        "port": port,
+                        "security": "none",
+                        "from_address": "careloop@example.com",
+                    },
+                    "team": {"type": "webhook", "shape": "wecom_robot"},
+                }
+            }
+        )
+        small.escalate([ticket(n, breached_at=AT - 25 * HOUR) for n in range(60)])
+        answers.append({"errcode": 45009, "errmsg": "api freq out of limit"})
+        done = small.alert()
+        assert (done.sent, list(done.resting)) == (3, ["team"])
+        assert small.alert().sent == 1
+    finally:
+        server.stop()
+    assert sorted(to[0] for to, _ in mailbox.mails) == [
+        "s1@example.com",
+        "s8@example.com",
+        "s9@example.com",
+    ]
+    mail = mailbox.mails[0][1]
+    assert mail["Subject"] == "服务提醒：逾期 60 件，即将到期 0 件"
+    assert mail.get_body(("html",)).get_content().startswith("<!doctype html>")
+    assert "S1 宋丹" in mail.get_body(("plain",)).get_content()
+    path, posted = came[-1]
+    assert path == "/robot?key=k1"
+    assert posted["msgtype"] == "text"
+    assert len(posted["text"]["content"].encode()) <= 2048
+    assert posted["text"]["content"].startswith("服务提醒")
+
+
+def test_robots_of_dingtalk_and_feishu_are_signed(
+    small: World, robot: tuple[str, list, list], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, came, answers = robot
+    monkeypatch.setenv("CARELOOP_CHANNEL_TEAM_URL", url)
+    monkeypatch.setenv("CARELOOP_CHANNEL_TEAM_SECRET", "SEC1")
+    small.escalate([ticket(1, breached_at=AT - 25 * HOUR)])
+    for shape, answer in (("dingtalk_robot", {"errcode": 310000}), ("feishu_robot", {"code": 0})):
+        team = {"team": {"type": "webhook", "shape": shape}}
+        small.lab.settings = small.lab.settings.model_copy(update={"channels": team})
+        answers.append(answer)
+        small.alert()
+    stamp = int(NOW.timestamp())
+    assert came[0][0] == robots.signed_url("/robot?key=k1", "SEC1", stamp)
+    assert came[0][0].startswith(f"/robot?key=k1&timestamp={stamp}000&sign=")
+    assert came[1][1]["msg_type"] == "text"
+    assert came[1][1]["timestamp"] == str(stamp)
+    assert came[1][1]["sign"] == robots.signed_fields("SEC1", stamp)["sign"]
+    assert small.lab.rows("select state from alerts where staff_id is null") == [("sent",)]
+
+
+def test_what_a_robots_answer_means() -> None:
+    assert robots.accepted({"StatusCode": 0}).detail == "accepted"
+    for answer, error in [
+        ({"errcode": 45009}, ChannelDown),
+        ({"code": 19021}, ChannelDown),
+        ({"errcode": 40058}, PermanentError),
+        ({}, UnknownOutcome),
+        ("no JSON", UnknownOutcome),
+    ]:
+        with pytest.raises(error):
+            robots.accepted(answer)
+    assert robots.fitting("一\n二\n三", 9) == "一\n…"
+    assert robots.fitting("一二三四", 9) == "一二…"
+
+
+def test_nothing_configured_is_a_dry_run(small: World) -> None:
+    small.escalate([ticket(1, breached_at=AT - 25 * HOUR)])
+    assert small.alert().sent == 4
+    outbox = small.lab.settings.home / "outbox"
+    lines = (outbox / "staff" / "2026-11-02.jsonl").read_text("utf-8").splitlines()
+    assert {json.loads(line)["owner_id"] for line in lines} == {"S1", "S8", "S9"}
+    assert len((outbox / "team" / "2026-11-02.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("alerts", "channels", "said"),
+    [
+        ({"people": "team"}, {"team": {"type": "apprise"}}, "no addresses of people"),
+        ({"team": "email"}, {"email": {"type": "smtp", "host": "localhost", "from_address": "a@example.com"}}, "team_address"),
+        ({"team": "visit"}, {}, "list of tasks"),
+        ({"people": "letters"}, {}, "no channel letters"),
+    ],
+)  # fmt: skip
+def test_channels_that_cannot_be_used_are_refused(
+    small: World, alerts: dict, channels: dict, said: str
+) -> None:
+    changes = {"alerts": AlertSettings(**alerts), "channels": channels}
+    with pytest.raises(SettingsError, match=said):
+        check_alerts(small.lab.settings.model_copy(update=changes))

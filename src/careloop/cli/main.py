@@ -24,6 +24,7 @@ COMMANDS = (
     "explain",
     "rule_diff",
     "tasks",
+    "escalations",
     "channels",
     "preview",
     "feedback",

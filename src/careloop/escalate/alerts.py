@@ -144,7 +144,8 @@ class _Desk:
     def __post_init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.resting: dict[str, str] = {}
-        self.levels = [item.level for item in self.program.alerts.levels]
+        told = self.program.alerts.levels
+        self.of_the_team = [item.level for item in told if "team" in item.tell]
 
     def send_all(self, channels: Mapping[str, Channel]) -> None:
         """Every list that is planned or failed, each channel until it is down."""
@@ -158,17 +159,20 @@ class _Desk:
             self._send(alert, channel, tries)
 
     def _send(self, alert: Alert, channel: Channel, tries: int) -> None:
-        with self.ledger.write() as con:
-            rows = alerts.items_of(con, alert, self.levels)
-            if not rows:
+        with self.ledger.read() as con:
+            rows = alerts.items_of(con, alert, self.of_the_team)
+        if not rows:
+            with self.ledger.write() as con:
                 alerts.cancel(con, alert, self.now, OVER)
-                self.counts["cancelled"] += 1
-                return
-            begun = replace(alert, worker=name_worker(), state="sending")
+            self.counts["cancelled"] += 1
+            return
+        message = self._written(alert, rows)
+        begun = replace(alert, worker=name_worker(), state="sending")
+        with self.ledger.write() as con:
             if not alerts.begin(con, alert, begun.worker or "", self.now, self.now + LEASE):
                 return
         try:
-            receipt = channel.send(self._written(alert, rows))
+            receipt = channel.send(message)
         except ChannelDown as error:
             self.resting[alert.channel] = error.reason
             self._settle(begun, "planned", error.reason)

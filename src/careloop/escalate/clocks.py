@@ -1,9 +1,10 @@
 """The clocks of a file of marts: which levels they have reached, and what became of known ones."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -12,8 +13,9 @@ from careloop.errors import CareloopError
 from careloop.program.base import duration_seconds
 from careloop.program.model import Program
 from careloop.program.service import WARNING
+from careloop.published import current_version
 from careloop.settings import Settings
-from careloop.warehouse import connect
+from careloop.warehouse import connect, literal
 
 TICKETS, CASES = "fct_ticket_clocks", "fct_case_clocks"
 _CLOCK = (
@@ -22,11 +24,12 @@ _CLOCK = (
     "elapsed_seconds, state, is_open"
 )
 _FROM = {
-    TICKETS: f"select 'ticket' as case_kind, ticket_id as case_id, kind, urgency, {_CLOCK} "
-    f"from marts.{TICKETS}",
+    TICKETS: "select 'ticket' as case_kind, ticket_id as case_id, kind, urgency, "
+    f"{_CLOCK} from {{0}}.{TICKETS}",
     CASES: "select case_kind, case_id, null::varchar as kind, null::varchar as urgency, "
-    f"{_CLOCK} from marts.{CASES} where case_kind <> 'ticket'",
+    f"{_CLOCK} from {{0}}.{CASES} where case_kind <> 'ticket'",
 }
+_KEY = "case_kind, case_id, clock, cycle"
 # As the name is unique whatever the pack, so is its hash.
 _ID = "left(sha256(concat_ws('|', {0}.case_kind, {0}.case_id, {0}.clock, {0}.cycle, {1})), 32)"
 REACHED = f"""
@@ -45,6 +48,24 @@ inner join levels as l
 where c.is_open and c.started_at <= $as_of
 order by c.breached_at nulls last, c.case_kind, c.case_id, c.clock, c.cycle, l.position
 """
+# A round looks at cases that are open or changed since the last refresh: of what stopped before
+# that, the refresh knows when.
+SEEN = f"""
+create or replace temp view seen as
+select * from clocks
+union all
+select p.*
+from ({{0}}) as p
+semi join known using ({_KEY})
+anti join clocks using ({_KEY})
+where not p.is_open and p.stopped_at <= timestamp '{{1}}'
+"""
+DUE = """
+select *
+from clocks
+where is_open and (breached_at is not null or due_at <= $until)
+order by case_kind, case_id, clock, cycle
+"""
 # What is known and looks different now, or is over.
 CHANGED = """
 select
@@ -52,7 +73,7 @@ select
     c.stopped_at, c.owner_id, c.department, c.due_at, c.breached_at,
     coalesce(c.elapsed_seconds, k.elapsed_seconds) as elapsed_seconds
 from known as k
-left join clocks as c
+left join seen as c
     on k.case_kind = c.case_kind and k.case_id = c.case_id
     and k.clock = c.clock and k.cycle = c.cycle
 where
@@ -89,6 +110,7 @@ class Clocks:
 
     con: duckdb.DuckDBPyConnection
     as_of: datetime
+    stopped: str
 
     def reached(self) -> list[Row]:
         """One row per open clock and level it has reached, the oldest breach first."""
@@ -99,10 +121,15 @@ class Clocks:
         kinds of cases the file says nothing of, or last seen later than it, are left alone."""
         columns = [pa.array([row[n] for row in known], KNOWN.field(n).type) for n in KNOWN.names]
         self.con.register("known", pa.table(columns, schema=KNOWN))
+        self.con.execute(SEEN.format(self.stopped, self.as_of))
         return self._rows(CHANGED)
 
-    def _rows(self, sql: str) -> list[Row]:
-        result = self.con.execute(sql, {"as_of": self.as_of})
+    def due(self, until: datetime) -> list[Row]:
+        """Open clocks that are late, or due until then."""
+        return self._rows(DUE, until=until)
+
+    def _rows(self, sql: str, **values: object) -> list[Row]:
+        result = self.con.execute(sql, values or {"as_of": self.as_of})
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -112,17 +139,13 @@ def open_clocks(settings: Settings, program: Program, file: Path, as_of: datetim
     it has none."""
     con = connect(settings)
     try:
-        con.execute(f"attach '{str(file).replace(chr(39), chr(39) * 2)}' as marts (read_only)")
-        there = {
-            row[0]
-            for row in con.execute(
-                "select table_name from information_schema.tables where table_catalog = 'marts'"
-            ).fetchall()
-        }
-        found = [name for name in _FROM if name in there]
+        found = _attached(con, file, "marts")
         if not found:
             raise CareloopError(f"{file.name} has no clocks", "run `careloop run` first")
-        con.execute(f"create temp table clocks as {' union all '.join(_FROM[n] for n in found)}")
+        con.execute(f"create temp table clocks as {_union(found, 'marts')}")
+        published = current_version(settings)
+        known = _attached(con, published, "published") if published else []
+        stopped = _union(known, "published") if known else "from clocks limit 0"
         con.execute(_covered(TICKETS in found, CASES in found))
         con.execute(
             "create temp table levels (position integer, level varchar, role varchar, "
@@ -132,12 +155,45 @@ def open_clocks(settings: Settings, program: Program, file: Path, as_of: datetim
     except BaseException:
         con.close()
         raise
-    return Clocks(con, as_of)
+    return Clocks(con, as_of, stopped)
+
+
+def _attached(con: duckdb.DuckDBPyConnection, file: Path, name: str) -> list[str]:
+    """Which of the tables the file has, attached under ``name``."""
+    con.execute(f"attach {literal(file)} as {name} (read_only)")
+    tables = con.execute(
+        "select table_name from duckdb_tables() where database_name = $name", {"name": name}
+    ).fetchall()
+    return [table for table in _FROM if (table,) in tables]
+
+
+def _union(tables: list[str], database: str) -> str:
+    return " union all ".join(_FROM[table].format(database) for table in tables)
 
 
 def _covered(tickets: bool, cases: bool) -> str:
     both = f"case when kind = 'ticket' then {tickets} else {cases} end"
     return f"create temp macro case_is_covered(kind) as {both}"
+
+
+def newest_clocks(settings: Settings) -> Path | None:
+    """The latest file with clocks: of a round of the watch, or what is published."""
+    found = list((settings.home / "watch").glob("marts-*-service.duckdb"))
+    published = current_version(settings)
+    if published:
+        found.append(published)
+    # A round as of the same moment knows more.
+    return max(found, key=lambda path: (_named_time(path), path != published), default=None)
+
+
+def as_of_of(file: Path, zone: str) -> datetime:
+    """The as_of a file of marts is named by, in UTC without zone."""
+    local = datetime.strptime(_named_time(file), "%Y%m%dT%H%M").replace(tzinfo=ZoneInfo(zone))
+    return local.astimezone(UTC).replace(tzinfo=None)
+
+
+def _named_time(file: Path) -> str:
+    return file.stem.removeprefix("marts-").partition("-")[0]
 
 
 def _levels(program: Program) -> list[tuple[int, str, str, int | None]]:

@@ -111,16 +111,19 @@ def to_send(con: Connection) -> list[Alert]:
 
 
 def items_of(con: Connection, alert: Alert, levels: Sequence[str]) -> list[Any]:
-    """What a list says now: of what was raised, what is still open; of a digest, everything open
-    that this person was told of or owns, and for the team all of it."""
+    """What a list says now. Of what was raised: what is still open. A digest: everything open
+    that this person was told of or owns; for the team what is told to it (``levels``, or because
+    a person has no address)."""
     query = select(escalations).where(is_open())
+    mine = select(T.escalation_id).where(T.alert_id == alert.alert_id)
     if alert.kind == RAISED:
-        mine = select(T.escalation_id).where(T.alert_id == alert.alert_id)
         query = query.where(E.escalation_id.in_(mine))
+    elif alert.staff_id is not None:
+        query = query.where(or_(E.staff_id == alert.staff_id, E.owner_id == alert.staff_id))
     else:
-        query = query.where(E.level.in_(levels))
-        if alert.staff_id is not None:
-            query = query.where(or_(E.staff_id == alert.staff_id, E.owner_id == alert.staff_id))
+        to_team = select(T.escalation_id).join(alerts, A.alert_id == T.alert_id)
+        to_team = to_team.where(A.staff_id.is_(None))
+        query = query.where(or_(E.level.in_(levels), E.escalation_id.in_(to_team)))
     return list(con.execute(query.order_by(E.seq)))
 
 

@@ -29,6 +29,16 @@ def open_ones(con: Connection, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [dict(row) for row in found.mappings()]
 
 
+def listed(con: Connection, state: str | None, owner: str | None) -> list[Any]:
+    """Escalations in a state (any if None), by owner, then in the order they were raised."""
+    query = select(escalations)
+    if state:
+        query = query.where(is_open() if state == "open" else E.state == state)
+    if owner:
+        query = query.where(E.owner_id == owner)
+    return list(con.execute(query.order_by(func.coalesce(E.owner_id, ""), E.seq)))
+
+
 def count_open(con: Connection) -> int:
     """How many are open."""
     return con.execute(select(func.count()).where(is_open())).scalar_one()

@@ -19,7 +19,6 @@ from careloop.ledger.mirror import (
     refuse_older_ledger,
     rows_between,
     schema_of,
-    write_escalations,
     write_suppressions,
 )
 from careloop.ledger.tables import metadata
@@ -47,7 +46,7 @@ def write_ledger_of(con: duckdb.DuckDBPyConnection, settings: Settings, customer
         rows[table] = f"select * from careloop_{table}"
         if known[table]:
             rows[table] = f"select * from {reading(known[table])} union all by name {rows[table]}"
-    for table in ("messages", "events", "feedback", "exposures"):
+    for table in ("messages", *(n for n in ORDER if n not in ("messages", "suppressions"))):
         columns = LEDGER_TABLES[table]
         names = names_of(column.split()[0] for column in columns.split(", "))
         con.execute(
@@ -55,7 +54,6 @@ def write_ledger_of(con: duckdb.DuckDBPyConnection, settings: Settings, customer
             f"{_only(columns, customers)}"
         )
     write_suppressions(con, f"({rows['suppressions']})", salt)
-    write_escalations(con, f"({rows['escalations']})", f"({rows['escalation_events']})")
     for table in ORDER:
         con.unregister(f"careloop_{table}")
 

@@ -44,19 +44,17 @@ LEDGER_TABLES = {
     "escalations": "escalation_id varchar, case_kind varchar, case_id varchar, clock varchar, "
     "cycle integer, level varchar, customer_id varchar, role varchar, staff_id varchar, "
     "owner_id varchar, department varchar, target varchar, started_at timestamp, "
-    "raised_at timestamp, state varchar, closed_at timestamp, elapsed_seconds bigint",
+    "raised_at timestamp",
+    "escalation_events": "seq bigint, escalation_id varchar, at_utc timestamp, state varchar, "
+    "elapsed_seconds bigint",
 }
-_CHANGING = ", state varchar, closed_at timestamp, elapsed_seconds bigint"
-# What the files hold: the same, but of suppressions whom they name, and of escalations what
-# doesn't change and, apart from it, each change of their state.
+# What the files hold: the same, but of suppressions whom they name.
 FILES = {
     **{table: f"seq bigint, {columns}" for table, columns in LEDGER_TABLES.items()},
     "events": LEDGER_TABLES["events"],
+    "escalation_events": LEDGER_TABLES["escalation_events"],
     "suppressions": "seq bigint, suppression_id varchar, scope varchar, key varchar, "
     "channel varchar, purpose varchar, reason varchar, at_utc timestamp, lifted_at timestamp",
-    "escalations": "seq bigint, " + LEDGER_TABLES["escalations"].removesuffix(_CHANGING),
-    "escalation_events": "seq bigint, escalation_id varchar, at_utc timestamp, state varchar, "
-    "elapsed_seconds bigint",
 }
 # Events first: what they are about is then in the messages, which are read later.
 ORDER = (
@@ -245,11 +243,6 @@ def write_ledger(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         elif table == "suppressions":
             con.execute(f"create table ledger.{table} ({columns})")
             write_suppressions(con, reading(found), salt)
-        elif table == "escalations":
-            con.execute(f"create table ledger.{table} ({columns})")
-            changes = [str(path) for path in files(settings, "escalation_events")]
-            if changes:
-                write_escalations(con, reading(found), reading(changes))
         else:
             names = ", ".join(column.split()[0] for column in columns.split(", "))
             con.execute(f"create view ledger.{table} as select {names} from {reading(found)}")
@@ -258,33 +251,6 @@ def write_ledger(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 def reading(paths: list[str]) -> str:
     """SQL that reads Parquet files."""
     return f"read_parquet([{', '.join(literal(path) for path in paths)}])"
-
-
-def write_escalations(con: duckdb.DuckDBPyConnection, rows: str, changes: str) -> None:
-    """Each escalation with the last change of its state, by order of writing."""
-    names = LEDGER_TABLES["escalations"].removesuffix(_CHANGING).split(", ")
-    fixed = ", ".join("e." + column.split()[0] for column in names)
-    con.execute(f"""
-insert into ledger.escalations
-with
-
-last as (
-    select
-        escalation_id,
-        arg_max(state, seq) as state,
-        arg_max(at_utc, seq) as at_utc,
-        arg_max(coalesce(elapsed_seconds, -1), seq) as elapsed_seconds
-    from {changes} as changes
-    group by escalation_id
-)
-
-select
-    {fixed}, l.state, case when l.state <> 'open' then l.at_utc end,
-    nullif(l.elapsed_seconds, -1)
-from {rows} as e
-inner join last as l on e.escalation_id = l.escalation_id
-order by e.seq
-""")
 
 
 def write_suppressions(con: duckdb.DuckDBPyConnection, rows: str, salt: str) -> None:
