@@ -22,6 +22,7 @@ from careloop.plan import Planned
 from careloop.published import query
 from careloop.quality.results import GateResult
 from careloop.refresh import Published
+from careloop.service import Round
 from careloop.settings import Settings
 
 SEGMENTS = """
@@ -213,3 +214,21 @@ def sent(summary: Summary) -> None:
         create_markdown_artifact(
             "# Channels that rest\n\n" + "\n".join(lines), key="resting-channels"
         )
+
+
+def cases(done: Round) -> None:
+    """Open clocks by state, and what the round decided; counts only."""
+    rows = done.watched.clocks or [{"clock": "–", "note": "no case has a clock"}]
+    create_table_artifact(
+        rows, key="clocks", description=f"# Clocks as of {done.watched.as_of:%Y-%m-%d %H:%M}"
+    )
+    decided = [{"outcome": name, "decisions": n} for name, n in done.watched.decided.items()]
+    if decided:
+        create_table_artifact(decided, key="service-decisions", description="# Decisions")
+    if done.loaded:
+        rows_loaded = [
+            {"entity": b.entity, "source": b.source, "loaded": b.rows_loaded}
+            for b in done.loaded.loaded
+        ]
+        if rows_loaded:
+            create_table_artifact(rows_loaded, key="service-rows", description="# Rows loaded")

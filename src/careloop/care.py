@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from careloop.channels.registry import open_channels
 from careloop.dispatch import Summary, dispatch
@@ -21,7 +21,7 @@ from careloop.messages.batch import Renderer
 from careloop.plan import Planned, plan
 from careloop.program.base import Channel
 from careloop.program.model import Program
-from careloop.published import current_version, version_day, versions
+from careloop.published import WATCH, current_version, version_day, versions
 from careloop.settings import Settings
 
 ROUTES: tuple[str, ...] = (*Channel.__args__, "task")
@@ -40,7 +40,8 @@ def unplanned(settings: Settings, program: Program, ledger: Ledger) -> list[Path
             f"nothing is published in {settings.published}", "run `careloop run` first"
         )
     with ledger.read() as con:
-        of_program = plans.c.pack == program.name
+        # What the watch decided in between is planned by its own rounds.
+        of_program = and_(plans.c.pack == program.name, plans.c.version.not_like(f"%{WATCH}"))
         done = set(
             con.execute(
                 select(plans.c.version).where(of_program, plans.c.finished_at.is_not(None))

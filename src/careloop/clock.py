@@ -33,6 +33,13 @@ def parse_as_of(text: str | None, zone: str) -> datetime:
     return moment.astimezone(info) if moment.tzinfo else moment.replace(tzinfo=info)
 
 
+def parse_moment(text: str | None, zone: str, moment: datetime | None = None) -> datetime:
+    """The same as ``parse_as_of``, but None is the minute of ``moment``; of now if None."""
+    if text:
+        return parse_as_of(text, zone)
+    return (moment or now()).astimezone(ZoneInfo(zone)).replace(second=0, microsecond=0)
+
+
 def clock_at(text: str | None) -> Callable[[], datetime]:
     """A clock that stands at ``text`` (UTC unless it has a zone); the time of day if None."""
     if text is None:

@@ -1,4 +1,4 @@
-"""The home directory is worked on by one run at a time."""
+"""The home directory is worked on by one run at a time; so is each room apart in it."""
 
 import fcntl
 import os
@@ -11,12 +11,12 @@ from careloop.settings import Settings
 
 @contextmanager
 def hold(settings: Settings) -> Iterator[None]:
-    """Hold the home directory; raises BusyError when another process does.
+    """Hold the home directory, or the room apart; raises BusyError when another process does.
 
     The operating system frees the lock when the process ends, however it ends.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    path = settings.home / ".lock"
+    path = settings.lock
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -24,7 +24,7 @@ def hold(settings: Settings) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise BusyError(
-                f"another run (process {holder}) is using {settings.home}",
+                f"another run (process {holder}) is using {path.parent}",
                 "wait until it has finished; nothing was changed",
             ) from error
         file.seek(0)

@@ -10,6 +10,8 @@ from careloop.errors import CareloopError, SettingsError
 from careloop.settings import Settings
 
 LINK = "marts.duckdb"
+# Ending of the names of what the watch leaves between two refreshes.
+WATCH = "-service"
 
 
 def current_version(settings: Settings) -> Path | None:
@@ -54,6 +56,12 @@ def version_before(settings: Settings, as_of_local: datetime) -> Path | None:
     return current if current in files else max(files, key=lambda file: file.stat().st_mtime_ns)
 
 
+def version_until(settings: Settings, as_of_local: datetime) -> Path | None:
+    """The file of the latest day up to ``as_of_local`` (program's wall time); of several of one
+    day the last published."""
+    return version_before(settings, as_of_local + timedelta(minutes=1))
+
+
 def version_day(version: str, zone: str) -> datetime:
     """The as_of a version is named by, aware, in the program's zone."""
     local = datetime.fromisoformat(version.partition("-")[0])
@@ -77,14 +85,26 @@ def missed_days(settings: Settings, program: str, as_of: datetime) -> list[datet
 
 
 def decision_files(settings: Settings) -> list[Path]:
-    """The archive of decisions, one Parquet file per as_of, the earliest first."""
+    """The archive of decisions, one Parquet file per as_of and kind, the earliest first."""
     return sorted(settings.decisions.glob("as_of=*.parquet"))
 
 
-def decisions_file(settings: Settings, as_of_local: datetime) -> Path:
+def is_of_watch(file: Path) -> bool:
+    """Whether decisions or marts are those of a round of the watch."""
+    return file.stem.endswith(WATCH)
+
+
+def decisions_file(settings: Settings, as_of_local: datetime, *, watch: bool = False) -> Path:
     """Where every decision of a day is kept as Parquet, however long ago it was. as_of_local:
-    program's wall time. One file per as_of; a run of the same as_of replaces it."""
-    return settings.decisions / f"as_of={as_of_local:%Y%m%dT%H%M}.parquet"
+    program's wall time. One file per as_of; a run of the same as_of replaces it. watch: those
+    of the watch, which has files of its own beside the refresh's."""
+    return settings.decisions / f"as_of={as_of_local:%Y%m%dT%H%M}{WATCH * watch}.parquet"
+
+
+def watch_files(settings: Settings) -> list[Path]:
+    """What the last rounds of the watch found, the latest last: DuckDB files with the clocks,
+    incidents, late deliveries and decisions of the cases that were open."""
+    return sorted(settings.apart("watch").build.glob(f"marts-*{WATCH}.duckdb"))
 
 
 def query(settings: Settings, sql: str, version: str | None = None) -> tuple[list[str], list]:

@@ -16,6 +16,7 @@ from careloop.settings import Settings
 from careloop.transform.dbt import DbtBuild, Node
 from careloop.transform.prepare import prepare_warehouse
 from careloop.warehouse import connect
+from careloop.watch.inputs import keep_inputs
 
 Progress = Callable[[str], None]
 
@@ -72,6 +73,7 @@ class Refresh:
         with connect(self.settings, self.settings.marts) as con:
             write_results(con, [result for gate in self.gates for result in gate.results])
         write_meta(self.settings, run)
+        keep_inputs(self.settings)
         report = self.write_report()
         file, current = publish(self.settings, run)
         return Published(file, current, report)

@@ -7,7 +7,7 @@ Read, in this order, from arguments, environment variables (``CARELOOP_…``) an
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         env_prefix="CARELOOP_", toml_file="careloop.toml", extra="forbid"
     )
 
+    _room: str = PrivateAttr("build")
     home: Path = Path("data")
     program: str = "retail_care"
     sources: list[Path] = Field(default_factory=list)
@@ -94,10 +95,27 @@ class Settings(BaseSettings):
         """Immutable batches, one folder each: ``lake/<entity>/<batch>/``."""
         return self.home / "lake"
 
+    def apart(self, room: str) -> "Settings":
+        """The same installation for work beside the refresh: in a folder ``home/<room>`` with a
+        lock and working files of its own, so that neither disturbs the other."""
+        other = self.model_copy()
+        other._room = room
+        return other
+
     @property
     def build(self) -> Path:
         """Private working files of the run under way; rebuilt by every run."""
-        return self.home / "build"
+        return self.home / self._room
+
+    @property
+    def lock(self) -> Path:
+        """File that whoever works in ``build`` holds."""
+        return (self.home if self._room == "build" else self.build) / ".lock"
+
+    @property
+    def spill(self) -> Path:
+        """Where DuckDB puts what doesn't fit into memory."""
+        return (self.home if self._room == "build" else self.build) / "tmp"
 
     @property
     def warehouse(self) -> Path:

@@ -20,7 +20,7 @@ def options(settings: Settings) -> dict[str, Any]:
 
     What doesn't fit into memory spills into the home directory.
     """
-    spill = settings.home / "tmp"
+    spill = settings.spill
     spill.mkdir(parents=True, exist_ok=True)
     return {
         "threads": settings.threads or cores(),

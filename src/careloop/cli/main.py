@@ -31,6 +31,7 @@ COMMANDS = (
     "feedback",
     "erase",
     "dispatch",
+    "service",
     "prefect",
 )
 

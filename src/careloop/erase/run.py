@@ -55,7 +55,7 @@ def erase(settings: Settings, customer_id: str, why: str | None, at: datetime) -
     """
     why = checked_reason(why)
     customer_id = customer_id.strip()
-    with hold(settings):
+    with hold(settings), hold(settings.apart("watch")):
         lake, erasures = Lake(settings.lake), Erasures(settings.lake)
         con = connect(settings)
         try:
@@ -115,7 +115,7 @@ def _sharing(
 
 def _texts(settings: Settings) -> Iterator[Path]:
     """Dry runs, reports and whatever else is readable; the access log is never changed."""
-    skipped = (settings.lake, settings.build, settings.published)
+    skipped = (settings.lake, settings.build, settings.apart("watch").build, settings.published)
     for path in sorted(settings.home.rglob("*")):
         is_ours = not any(path.is_relative_to(folder) for folder in skipped)
         if is_ours and path.suffix in TEXTS and path.is_file() and path != log_file(settings):
@@ -123,7 +123,7 @@ def _texts(settings: Settings) -> Iterator[Path]:
 
 
 def _tables(settings: Settings) -> list[Path]:
-    skipped = (settings.lake, settings.build, settings.published)
+    skipped = (settings.lake, settings.build, settings.apart("watch").build, settings.published)
     return [
         path
         for path in sorted(settings.home.rglob("*.parquet"))
@@ -135,9 +135,10 @@ def _drop_working_files(settings: Settings, lake: Lake) -> None:
     """The warehouse is built anew by every run; it may hold contacts merged from two sources."""
     if settings.build.exists():
         shutil.rmtree(settings.build)
-    for path in (settings.home / "tmp").glob("*"):
+    apart = settings.apart("watch")
+    for path in (*settings.spill.glob("*"), *apart.build.glob("*")):
         if path.is_dir():
             shutil.rmtree(path)
-        else:
+        elif path != apart.lock:
             path.unlink()
     lake.sweep()

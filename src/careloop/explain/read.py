@@ -12,7 +12,14 @@ from careloop.ledger.database import has_ledger, open_ledger
 from careloop.ledger.show import story
 from careloop.program.model import Program
 from careloop.program.rules import Audience, Rule
-from careloop.published import current_version, decision_files, open_published, versions
+from careloop.published import (
+    WATCH,
+    current_version,
+    decision_files,
+    is_of_watch,
+    open_published,
+    versions,
+)
 from careloop.settings import Settings
 from careloop.warehouse import literal
 
@@ -53,9 +60,9 @@ def explain(settings: Settings, program: Program, customer_id: str, day: date | 
 
     Raises SettingsError when nothing was decided that day or the customer is not known.
     """
-    file = _file(settings, day)
-    as_of = _as_of(file)
-    decisions = _decisions(file, customer_id)
+    files = _files(settings, day)
+    as_of = _as_of(files[0])
+    decisions = _decisions(files, customer_id)
     version = _version(settings, as_of)
     now = _customer(settings, version, customer_id) if version else None
     if now is None and not decisions:
@@ -80,12 +87,14 @@ def _became(settings: Settings, customer_id: str) -> dict[str, Row]:
         return {str(row["decision_key"]): row for row in story(con, customer_id)}
 
 
-def _file(settings: Settings, day: date | None) -> Path:
+def _files(settings: Settings, day: date | None) -> list[Path]:
+    """The last refresh of the day, and the rounds of the watch after it or on that day."""
     files = decision_files(settings)
     if not files:
         raise SettingsError("nothing has been decided yet", "run `careloop run` first")
+    days = [file for file in files if not is_of_watch(file)]
     if day is None:
-        return files[-1]
+        day = _as_of((days or files)[-1]).date()
     found = [file for file in files if _as_of(file).date() == day]
     if not found:
         raise SettingsError(
@@ -93,11 +102,12 @@ def _file(settings: Settings, day: date | None) -> Path:
             f"there are decisions of {len(files)} days from {_as_of(files[0]):%Y-%m-%d} to "
             f"{_as_of(files[-1]):%Y-%m-%d}",
         )
-    return found[-1]
+    refreshed = [file for file in found if not is_of_watch(file)]
+    return [*refreshed[-1:], *(file for file in found if is_of_watch(file))]
 
 
 def _as_of(file: Path) -> datetime:
-    return datetime.fromisoformat(file.stem.removeprefix("as_of="))
+    return datetime.fromisoformat(file.stem.removeprefix("as_of=").removesuffix(WATCH))
 
 
 def _version(settings: Settings, as_of: datetime) -> str | None:
@@ -108,10 +118,15 @@ def _version(settings: Settings, as_of: datetime) -> str | None:
     return name if name in found else (found[-1] if found else None)
 
 
-def _decisions(file: Path, customer_id: str) -> list[Row]:
+def _decisions(files: list[Path], customer_id: str) -> list[Row]:
+    """What the files decided. Of a decision that came up again and again the one that carried it
+    out counts, else the last."""
+    listed = ", ".join(literal(file) for file in files)
     with duckdb.connect() as con:
         result = con.execute(
-            f"select * from read_parquet({literal(file)}) where customer_id = ? "
+            f"select * from read_parquet([{listed}], union_by_name=true) where customer_id = ? "
+            "qualify row_number() over (partition by decision_key "
+            "order by outcome not in ('send', 'task'), as_of desc) = 1 "
             "order by outcome not in ('send', 'task'), priority desc, rule, occasion",
             [customer_id],
         )

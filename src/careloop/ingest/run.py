@@ -1,6 +1,6 @@
 """The ingest step: offer everything, load what is new, release what was waiting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import duckdb
 from careloop.contract import Entity, entities
 from careloop.errors import CareloopError, SourceError
 from careloop.ingest.edited import keep_unedited, settle_names
+from careloop.ingest.known import KnownFiles
 from careloop.ingest.offer import Offer, hash_of_file, offers, stamp_of_file
 from careloop.ingest.settle import Settlement
 from careloop.ingest.stage import Staged, keep_erased, loaded_as, stage_fully, stage_quickly
@@ -43,8 +44,14 @@ class Ingested:
             )
 
 
-def ingest(settings: Settings, as_of: str, progress: Progress = lambda _: None) -> Ingested:
-    """Offer every source to the lake. ``as_of`` (ISO) is recorded with each batch.
+def ingest(
+    settings: Settings,
+    as_of: str,
+    progress: Progress = lambda _: None,
+    only: Collection[str] | None = None,
+) -> Ingested:
+    """Offer every source to the lake. ``as_of`` (ISO) is recorded with each batch. only: the
+    entities to load; all if None.
 
     Callers hold the home directory's lock. A file that can't be loaded is reported in
     ``refused`` and the others go on.
@@ -54,9 +61,12 @@ def ingest(settings: Settings, as_of: str, progress: Progress = lambda _: None) 
     result = Ingested()
     sources = [load_source(folder) for folder in settings.sources]
     _check_sources(sources, lake)
+    known = KnownFiles(lake)
     con = connect(settings)
     try:
         for entity in entities().values():
+            if only is not None and entity.name not in only:
+                continue
             for source in sources:
                 try:
                     offered = list(offers(source, entity))
@@ -65,10 +75,11 @@ def ingest(settings: Settings, as_of: str, progress: Progress = lambda _: None) 
                         result.refused.append(error)
                     continue
                 for offer in offered:
-                    _offer_one(con, lake, offer, as_of, result, progress)
+                    _offer_one(con, lake, known, offer, as_of, result, progress)
             _release(con, lake, entity, as_of, result)
     finally:
         con.close()
+        known.save()
     return result
 
 
@@ -89,6 +100,7 @@ def _check_sources(sources: list[Source], lake: Lake) -> None:
 def _offer_one(
     con: duckdb.DuckDBPyConnection,
     lake: Lake,
+    known: KnownFiles,
     offer: Offer,
     as_of: str,
     result: Ingested,
@@ -96,7 +108,7 @@ def _offer_one(
 ) -> None:
     try:
         with lake.scratch() as scratch:
-            batch = _load(con, lake, offer, as_of, scratch, progress)
+            batch = _load(con, lake, known, offer, as_of, scratch, progress)
     except SourceError as error:
         result.refused.append(error)
         progress(f"refused {offer.place}: {error.what}")
@@ -125,6 +137,7 @@ def describe(batch: Batch) -> str:
 def _load(
     con: duckdb.DuckDBPyConnection,
     lake: Lake,
+    known: KnownFiles,
     offer: Offer,
     as_of: str,
     scratch: Path,
@@ -148,9 +161,11 @@ def _load(
         stamp = stamp_of_file(offer.path)
         if editions and editions[-1].stamp == stamp:
             return None
-        content = hash_of_file(offer.path)
+        content = known.content(offer, stamp) or hash_of_file(offer.path)
     seen = any(b.content == content for b in earlier)
     if seen and (not editions or editions[-1].content == content):
+        if offer.path is not None:
+            known.remember(offer, stamp, content)
         return None
     if offer.path is not None:
         table = open_table(offer.path, offer.form, scratch)

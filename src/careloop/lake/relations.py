@@ -41,11 +41,14 @@ def versions(lake: Lake, entity: Entity, *, numbered: bool = False) -> str:
     )
 
 
-def current(lake: Lake, entity: Entity) -> str:
-    """One row per key: what everything downstream reads."""
+def current(lake: Lake, entity: Entity, only: str = "") -> str:
+    """One row per key: what everything downstream reads. only: SQL after ``from …`` that leaves
+    out keys, before anything is merged."""
     sources = {b.source for b in lake.active(entity.name) if b.rows_loaded}
     if entity.merge != "columns" or len(sources) < 2:
-        return versions(lake, entity)
+        return (
+            f"select * from ({versions(lake, entity)}) {only}" if only else versions(lake, entity)
+        )
     # Several sources know the same customer: of each column the latest known value holds. Most
     # are known to one source only, and grouping costs more than looking who isn't.
     newest = "coalesce(epoch(updated_at)::bigint, 0) * 1000000 + _batch"
@@ -54,7 +57,7 @@ def current(lake: Lake, entity: Entity) -> str:
     names = f"{keys}, {', '.join(others)}, _source, _batch"
     merged = [f"arg_max({c}, _rank) filter (where {c} is not null) as {c}" for c in others]
     return (
-        f"with known as ({versions(lake, entity)}), "
+        f"with known as (select * from ({versions(lake, entity)}) {only}), "
         f"shared as (select {keys} from known group by {keys} having count(*) > 1) "
         f"select {names} from known anti join shared using ({keys}) "
         f"union all select {keys}, {', '.join(merged)}, "

@@ -104,7 +104,8 @@ def _span_key(path: Path) -> tuple[int, int]:
     return first, -last
 
 
-def _mirrored_to(settings: Settings, table: str) -> int:
+def mirrored_to(settings: Settings, table: str) -> int:
+    """The ``seq`` up to which the files hold every row."""
     found = files(settings, table)
     return _span(found[-1])[1] if found else 0
 
@@ -128,7 +129,7 @@ def _write_identity(ledger: Ledger, settings: Settings) -> None:
         sync(path.parent)
 
 
-def _last_seq(ledger: Ledger, table: Table) -> int:
+def last_seq(ledger: Ledger, table: Table) -> int:
     """The highest number up to which every row is committed."""
     with ledger.read() as con:
         if not ledger.is_sqlite:
@@ -139,7 +140,7 @@ def _last_seq(ledger: Ledger, table: Table) -> int:
 
 def _export(ledger: Ledger, settings: Settings, name: str) -> int:
     table = metadata.tables[name]
-    first, last = _mirrored_to(settings, name) + 1, _last_seq(ledger, table)
+    first, last = mirrored_to(settings, name) + 1, last_seq(ledger, table)
     if last < first:
         return 0
     target = folder(settings) / name / f"{first:012d}-{last:012d}.parquet"
@@ -147,9 +148,9 @@ def _export(ledger: Ledger, settings: Settings, name: str) -> int:
     partial = target.with_name(f".{uuid.uuid4().hex}")
     count = 0
     try:
-        schema = _schema(FILES[name])
+        schema = schema_of(FILES[name])
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            for batch in _batches(ledger, table, schema, first, last):
+            for batch in rows_between(ledger, table, schema, first, last):
                 writer.write_batch(batch)
                 count += batch.num_rows
         sync(partial)
@@ -160,12 +161,13 @@ def _export(ledger: Ledger, settings: Settings, name: str) -> int:
     return count
 
 
-def _schema(columns: str) -> pa.Schema:
+def schema_of(columns: str) -> pa.Schema:
+    """Arrow's schema for a list of columns as it stands in ``FILES``."""
     pairs = [column.split() for column in columns.split(", ")]
     return pa.schema([(name, ARROW[kind]) for name, kind in pairs])
 
 
-def _batches(
+def rows_between(
     ledger: Ledger, table: Table, schema: pa.Schema, first: int, last: int
 ) -> Iterator[pa.RecordBatch]:
     rows = (
@@ -194,7 +196,7 @@ def refuse_older_ledger(ledger: Ledger, settings: Settings) -> None:
     if json.loads(path.read_text("utf-8"))["ledger_id"] != ledger.fact("ledger_id"):
         raise CareloopError(f"{ledger.name} is not the ledger that was mirrored here", hint)
     for name in ORDER:
-        there, last = _last_seq(ledger, metadata.tables[name]), _mirrored_to(settings, name)
+        there, last = last_seq(ledger, metadata.tables[name]), mirrored_to(settings, name)
         if last > there:
             raise CareloopError(
                 f"{ledger.name} is older than its mirror: {name} end at {there:,}, "
@@ -240,19 +242,21 @@ def write_ledger(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
             con.execute(f"create table ledger.{table} ({columns})")
         elif table == "suppressions":
             con.execute(f"create table ledger.{table} ({columns})")
-            _write_suppressions(con, found, salt)
+            write_suppressions(con, reading(found), salt)
         else:
             names = ", ".join(column.split()[0] for column in columns.split(", "))
-            con.execute(f"create view ledger.{table} as select {names} from {_read(found)}")
+            con.execute(f"create view ledger.{table} as select {names} from {reading(found)}")
 
 
-def _read(paths: list[str]) -> str:
+def reading(paths: list[str]) -> str:
+    """SQL that reads Parquet files."""
     return f"read_parquet([{', '.join(literal(path) for path in paths)}])"
 
 
-def _write_suppressions(con: duckdb.DuckDBPyConnection, paths: list[str], salt: str) -> None:
+def write_suppressions(con: duckdb.DuckDBPyConnection, rows: str, salt: str) -> None:
+    """Fill ``ledger.suppressions`` from a relation like the files'."""
     con.execute(
-        f"create temp table suppressed as select * from {_read(paths)} "
+        f"create temp table suppressed as select * from {rows} "
         "qualify row_number() over (partition by suppression_id order by seq desc) = 1"
     )
     con.execute(

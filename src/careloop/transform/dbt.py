@@ -125,25 +125,51 @@ def invoke(settings: Settings, arguments: list[str], callback: Any = None) -> An
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
+    try:
+        failed = _parse(settings)
+        if failed:
+            return failed
+        # A run writes into the manifest, so each gets a copy.
+        runner = dbtRunner(manifest=_parsed[0].deepcopy(), callbacks=[callback] if callback else [])
+        return runner.invoke([*arguments, *_folders(settings)])
+    finally:
+        DuckDBConnectionManager.close_all_connections()
+
+
+def manifest(settings: Settings) -> Any:
+    """The parsed project: its models, and what each depends on. Raises TransformError."""
+    failed = _parse(settings)
+    if failed:
+        raise TransformError(f"dbt did not parse: {failed.exception}", "reinstall careloop")
+    return _parsed[0]
+
+
+def _parse(settings: Settings) -> Any:
+    """Parse the project unless that was done; returns dbt's result only if it failed."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
     os.environ.update(environment(settings))
-    folders = [
+    if _parsed:
+        return None
+    try:
+        result = dbtRunner().invoke(["parse", "--no-write-json", *_folders(settings)])
+    finally:
+        DuckDBConnectionManager.close_all_connections()
+    if not result.success:
+        return result
+    _parsed.append(result.result)
+    return None
+
+
+def _folders(settings: Settings) -> list[str]:
+    return [
         f"--project-dir={DBT_PROJECT}",
         f"--profiles-dir={DBT_PROJECT}",
         f"--target-path={settings.build / 'target'}",
         f"--log-path={settings.build / 'logs'}",
         "--log-level=none",
     ]
-    try:
-        if not _parsed:
-            parsed = dbtRunner().invoke(["parse", "--no-write-json", *folders])
-            if not parsed.success:
-                return parsed
-            _parsed.append(parsed.result)
-        # A run writes into the manifest, so each gets a copy.
-        runner = dbtRunner(manifest=_parsed[0].deepcopy(), callbacks=[callback] if callback else [])
-        return runner.invoke([*arguments, *folders])
-    finally:
-        DuckDBConnectionManager.close_all_connections()
 
 
 # The parsed project, once per process: it is the same for every home and takes ten seconds.

@@ -111,10 +111,10 @@ def prepare_warehouse(settings: Settings, run: RunInfo) -> None:
     con = connect(settings, settings.warehouse)
     try:
         _write_raw(con, lake)
-        _write_run(con, lake, run)
+        write_run(con, lake, run)
         write_care_inputs(con, settings)
         _carry_history(con, settings, run)
-        first = _first_day(con, run)
+        first = first_day(con, run)
         write_program_tables(con, run.program, first, run.as_of.date() + CALENDAR_AHEAD)
     finally:
         con.close()
@@ -124,7 +124,7 @@ def replace_program(settings: Settings, run: RunInfo) -> None:
     """Puts another pack into a warehouse that is built already, for the same as_of."""
     with connect(settings, settings.warehouse) as con:
         con.execute("update run.context set pack_hash = ?", [run.program.hash])
-        first = _first_day(con, run)
+        first = first_day(con, run)
         write_program_tables(con, run.program, first, run.as_of.date() + CALENDAR_AHEAD)
 
 
@@ -137,7 +137,8 @@ def _write_raw(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
         con.execute(f"create {kind} raw.{entity.name} as {relation}")
 
 
-def _write_run(con: duckdb.DuckDBPyConnection, lake: Lake, run: RunInfo) -> None:
+def write_run(con: duckdb.DuckDBPyConnection, lake: Lake, run: RunInfo) -> None:
+    """``run.context`` and ``run.batches``."""
     con.execute("create schema run")
     program = run.program
     con.execute(
@@ -223,7 +224,8 @@ def _published_tables(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {name: table for name, (table, _) in CARRIED.items() if table in there}
 
 
-def _first_day(con: duckdb.DuckDBPyConnection, run: RunInfo) -> date:
+def first_day(con: duckdb.DuckDBPyConnection, run: RunInfo) -> date:
+    """First day of the calendar: that of the year of the earliest event."""
     earliest = con.execute(
         "select min(min_event_at)::date from run.batches where min_event_at >= '1990-01-01'"
     ).fetchall()[0][0]

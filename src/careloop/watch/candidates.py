@@ -1,0 +1,220 @@
+"""Which cases a round looks at: those still open at the last refresh, and what changed since.
+
+Schema ``watch`` of the round's warehouse: ``tickets``, ``orders`` and ``customers``, ids only; and
+``open_tickets``, ``open_orders``, those of them that were open or changed themselves.
+"""
+
+import duckdb
+import pyarrow as pa
+
+from careloop.contract import entities
+from careloop.lake.batches import Lake
+from careloop.lake.relations import current
+from careloop.ledger.database import has_ledger, open_ledger
+from careloop.ledger.escalations import open_ones
+from careloop.program.base import rough_days
+from careloop.program.model import Program
+from careloop.settings import Settings
+from careloop.warehouse import literal, names_of
+
+# What says that a row changed since; times that are planned or promised say nothing.
+TIMES = {
+    "tickets": (
+        "opened_at",
+        "automatic_response_at",
+        "acknowledged_at",
+        "handed_over_at",
+        "first_response_at",
+        "resolved_at",
+        "closed_at",
+        "archived_at",
+        "updated_at",
+    ),
+    "ticket_events": ("at",),
+    "surveys": ("asked_at", "answered_at"),
+    "follow_ups": ("done_at",),
+    "orders": (
+        "ordered_at",
+        "paid_at",
+        "shipped_at",
+        "delivered_at",
+        "cancelled_at",
+        "updated_at",
+    ),
+}
+DAY = 86_400
+
+
+def find_candidates(
+    con: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake, program: Program
+) -> None:
+    """Fill schema ``watch``. The version is attached as ``published``; ``run.context`` is there."""
+    con.execute("create schema watch")
+    _write_escalated(con, settings)
+    con.execute(
+        "create table watch.since as select "
+        "(select as_of_utc from run.context) as until, "
+        "(select as_of_utc from published.rpt_run) as as_of, "
+        "coalesce((select max(batch_seq) from published.rpt_loads), 0) as batch"
+    )
+    con.execute(
+        "alter table watch.since add column missed_from timestamp; "
+        f"update watch.since set missed_from = as_of - to_seconds({_missed_for(program)})"
+    )
+    for entity in TIMES:
+        con.execute(f"create temp table changed_{entity} as {_changed(lake, entity)}")
+    con.execute(f"create table watch.open_tickets as {_tickets(con, lake, program)}")
+    con.execute(f"create table watch.open_orders as {_orders(con, lake, program)}")
+    con.execute(f"create table watch.customers as {_customers(con, lake)}")
+    # Other open tickets of the customers: a complaint mutes, and some rules wait for the end.
+    con.execute(
+        "create table watch.tickets as select ticket_id from watch.open_tickets union "
+        f"select ticket_id from ({current(lake, entities()['tickets'])}) "
+        "semi join watch.customers using (customer_id), watch.since "
+        "where opened_at <= until and coalesce(resolved_at > until, true) "
+        "and coalesce(closed_at > until, true)"
+    )
+    con.execute(
+        "create table watch.orders as select order_id from watch.open_orders union "
+        f"select order_id from ({current(lake, entities()['orders'])}) "
+        "semi join watch.customers_of_cases using (customer_id)"
+    )
+
+
+def _missed_for(program: Program) -> int:
+    """Seconds that a missed promise is looked at after a case is over otherwise: until the last
+    step of its escalation, and a week."""
+    steps = [rough_days(step.after) for step in program.sla.escalation if step.after]
+    return int((max(steps, default=0) + 7) * DAY)
+
+
+def _write_escalated(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Cases that are escalated and not over yet, as far as the ledger knows."""
+    columns = ("case_kind", "case_id", "customer_id")
+    rows: list[dict[str, str]] = []
+    if has_ledger(settings):
+        with open_ledger(settings) as ledger, ledger.read() as read:
+            rows = open_ones(read, columns)
+    data = pa.table({c: pa.array([row[c] for row in rows], pa.string()) for c in columns})
+    con.register("careloop_escalated", data)
+    con.execute("create table watch.escalated as select distinct * from careloop_escalated")
+    con.unregister("careloop_escalated")
+
+
+def _changed(lake: Lake, name: str) -> str:
+    """Keys of the rows that came after the version, or whose times say that they changed."""
+    entity = entities()[name]
+    keys = [*(c for c in ("ticket_id", "order_id", "customer_id") if c in entity.columns)]
+    times = " or ".join(f'("{t}" > as_of and "{t}" <= until)' for t in TIMES[name])
+    return (
+        f"select distinct {names_of(keys)} "
+        f"from ({current(lake, entity)}), watch.since where _batch > batch or {times}"
+    )
+
+
+def _tickets(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str:
+    relation = current(lake, entities()["tickets"])
+    window = int(rough_days(program.emergency.in_window) * DAY) + DAY
+    parts = [
+        "select ticket_id from changed_tickets",
+        "select ticket_id from changed_ticket_events",
+        "select ticket_id from changed_surveys where ticket_id is not null",
+        "select case_id from watch.escalated where case_kind = 'ticket'",
+        # A contact that names no ticket may be the call about any of the customer's.
+        f"select ticket_id from ({relation}) semi join (select customer_id from changed_follow_ups "
+        "where ticket_id is null) using (customer_id)",
+        "select ticket_id from changed_follow_ups where ticket_id is not null",
+        # Several tickets within some time are an incident.
+        f"select ticket_id from ({relation}), watch.since "
+        f"where opened_at > as_of - to_seconds({window}) and opened_at <= until",
+    ]
+    if _has(con, "fct_ticket_clocks"):
+        parts.append(
+            "select ticket_id from published.fct_ticket_clocks, watch.since "
+            "where is_open and coalesce(breached_at > missed_from, true)"
+        )
+    parts.append("select ticket_id from published.fct_tickets where is_open")
+    if _has(con, "fct_incidents"):
+        # One that goes on is known by its first ticket.
+        parts.append(
+            f"select ticket_id from ({relation}), watch.since, "
+            "(select min(first_ticket_at) as began from published.fct_incidents "
+            f"where last_ticket_at > (select as_of from watch.since) - to_seconds({window})) "
+            "where opened_at >= began and opened_at <= until"
+        )
+    return " union ".join(parts)
+
+
+def _orders(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str:
+    """Orders that may be late: not delivered yet, or only since. One that was lost longer ago
+    than any rule looks back is left alone."""
+    relation = current(lake, entities()["orders"])
+    back = _look_back(program)
+    parts = [
+        "select order_id from changed_orders",
+        "select case_id from watch.escalated where case_kind = 'order'",
+        f"select order_id from ({relation}), watch.since "
+        "where delivered_at is null and cancelled_at is null "
+        "and coalesce(status not in ('delivered', 'completed', 'cancelled', 'returned'), true) "
+        f"and coalesce(promised_at, shipped_at, ordered_at) > as_of - to_seconds({back}) "
+        "and ordered_at <= until",
+    ]
+    if _has(con, "fct_case_clocks"):
+        parts.append(
+            "select case_id from published.fct_case_clocks, watch.since "
+            "where case_kind = 'order' and is_open and coalesce(breached_at > missed_from, true)"
+        )
+    if _has(con, "fct_late_deliveries"):
+        parts.append("select order_id from published.fct_late_deliveries where state <> 'lost'")
+    return " union ".join(parts)
+
+
+def _look_back(program: Program) -> int:
+    """Seconds before the version's as_of that an order may have been promised for."""
+    late = program.late_delivery
+    spans = [late.lost_after, late.tell_within, *([late.late_after] if late.late_after else [])]
+    waits = [
+        rough_days(rule.trigger.event.until)
+        for rule in program.rules
+        if rule.trigger.event and rule.trigger.event.name.startswith("delivery_")
+    ]
+    days = sum(map(rough_days, spans)) + max(waits, default=0) + late.promise_days + 7
+    return int(days * DAY)
+
+
+def _customers(con: duckdb.DuckDBPyConnection, lake: Lake) -> str:
+    # Of these every order is needed: who has a first deal, and when.
+    of_cases = [
+        "select customer_id from watch.escalated where case_kind in ('customer', 'alert')",
+        "select customer_id from changed_orders anti join (select customer_id "
+        "from published.dim_customers where first_order_on is not null) using (customer_id)",
+    ]
+    if _has(con, "fct_case_clocks"):
+        of_cases.append(
+            "select customer_id from published.fct_case_clocks, watch.since where is_open "
+            "and case_kind in ('customer', 'alert') and coalesce(breached_at > missed_from, true)"
+        )
+    con.execute(
+        "create table watch.customers_of_cases as select distinct customer_id "
+        f"from ({' union '.join(of_cases)}) where customer_id is not null"
+    )
+    tickets, orders = (current(lake, entities()[name]) for name in ("tickets", "orders"))
+    return " union ".join(
+        [
+            f"select customer_id from ({tickets}) semi join watch.open_tickets using (ticket_id) "
+            "where customer_id is not null",
+            f"select customer_id from ({orders}) semi join watch.open_orders using (order_id)",
+            "select customer_id from changed_surveys where customer_id is not null",
+            "select customer_id from changed_follow_ups",
+            "select customer_id from watch.customers_of_cases",
+        ]
+    )
+
+
+def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether the published version has the table."""
+    found = con.execute(
+        "select 1 from duckdb_tables() where database_name = 'published' "
+        f"and schema_name = 'main' and table_name = {literal(table)}"
+    ).fetchall()
+    return bool(found)

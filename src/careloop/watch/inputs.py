@@ -1,0 +1,183 @@
+"""What a round takes from the last refresh: written with each published version, read by rounds.
+
+Marts are in the version anyway. Intermediate relations are kept in its schema ``watch``: whole, or
+without rows where the customers' own mart has the same, or the rules of service look at none.
+"""
+
+import duckdb
+
+from careloop.contract import entities
+from careloop.errors import SettingsError
+from careloop.settings import Settings
+from careloop.transform.dbt import manifest
+from careloop.transform.prepare import CARRIED
+from careloop.warehouse import connect, literal, quote
+from careloop.watch.models import Selection, selection
+
+SCHEMA = "watch"
+# One row per customer, with columns that dim_customers has under the same names.
+OF_CUSTOMERS = ("int_care_customers", "int_customer_profile")
+# Only looked at for rules that the watch leaves to the refresh.
+NOT_NEEDED = (
+    "int_customer_interactions",
+    "int_customer_points",
+    "fct_replacements_due",
+)
+
+
+def keep_inputs(settings: Settings) -> None:
+    """Write schema ``watch`` into the marts that are about to be published, without anything
+    that is emptied when a customer is erased."""
+    names = selection(manifest(settings)).intermediate
+    with connect(settings, settings.marts) as con:
+        con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
+        con.execute(f"create schema if not exists {SCHEMA}")
+        for name in names:
+            rows = "limit 0" if name in (*OF_CUSTOMERS, *NOT_NEEDED) else ""
+            con.execute(
+                f"create or replace table {SCHEMA}.{quote(name)} as select * "
+                f"{_without_personal(con, name)} from warehouse.intermediate.{quote(name)} {rows}"
+            )
+        con.execute("detach warehouse")
+
+
+def _without_personal(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    erased = {c.name for e in entities().values() for c in e.columns.values() if c.erased}
+    columns = con.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
+        "and schema_name = 'intermediate' and table_name = ?",
+        [table],
+    ).fetchall()
+    empty = [f"null::{kind} as {quote(name)}" for name, kind in columns if name in erased]
+    return f"replace ({', '.join(empty)})" if empty else ""
+
+
+def take_inputs(con: duckdb.DuckDBPyConnection, wanted: Selection, marts: str) -> None:
+    """Create in the watch's warehouse what its models take from the version that is attached as
+    ``published``; of customers only those in ``watch.customers``. marts: name of the database
+    that marts are looked for in. Raises SettingsError for a version of an earlier release."""
+    there = _columns_of(con)
+    con.execute("create schema if not exists intermediate")
+    for name in wanted.intermediate:
+        _take(con, there, f"{SCHEMA}.{name}", f"intermediate.{name}")
+    for name in wanted.marts:
+        _take(con, there, f"main.{name}", f"{marts}.main.{name}")
+    for name, (table, columns) in CARRIED.items():
+        con.execute(f"create table run.previous_{name} ({columns})")
+        if f"previous_{name}" in wanted.history and f"main.{table}" in there:
+            only = _only(there[f"main.{table}"])
+            con.execute(
+                f"insert into run.previous_{name} by name "
+                f"select * from published.main.{quote(table)} {only}"
+            )
+
+
+def _take(
+    con: duckdb.DuckDBPyConnection, there: dict[str, list[str]], origin: str, target: str
+) -> None:
+    if origin not in there:
+        raise SettingsError(
+            f"the published version has no {origin}, which the watch needs",
+            "run `careloop run` once with this release",
+        )
+    name = origin.partition(".")[2]
+    if name == "int_care_customers":
+        con.execute(f"create table {target} as {_care_customers(there)}")
+    elif name == "int_customer_orders":
+        con.execute(f"create table {target} as {_customer_orders()}")
+    elif name in OF_CUSTOMERS:
+        con.execute(f"create table {target} as {_from_customers(there, name, {})}")
+    elif name in NOT_NEEDED:
+        con.execute(f"create table {target} as from published.{origin} limit 0")
+    else:
+        con.execute(
+            f"create table {target} as select * from published.{origin} "
+            f"{_only(there[origin])} {_wanted_tags(name)}"
+        )
+
+
+def _only(columns: list[str]) -> str:
+    return "semi join watch.customers using (customer_id)" if "customer_id" in columns else ""
+
+
+def _wanted_tags(name: str) -> str:
+    if name != "fct_customer_tags":
+        return ""
+    return (
+        "where tag in (select split_part(value, '=', 1) from program.rule_lists "
+        "where list = 'tags')"
+    )
+
+
+def _columns_of(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    rows = con.execute(
+        "select schema_name || '.' || table_name, list(column_name order by column_index) "
+        "from duckdb_columns() where database_name = 'published' group by all"
+    ).fetchall()
+    return dict(rows)
+
+
+def _from_customers(there: dict[str, list[str]], name: str, known: dict[str, str]) -> str:
+    """Rows of a relation from dim_customers; what neither that nor ``known`` has is null."""
+    have = there["main.dim_customers"]
+    values = [
+        f"{known.get(c) or ('d.' + quote(c) if c in have else 'null')} as {quote(c)}"
+        for c in there[f"{SCHEMA}.{name}"]
+    ]
+    return (
+        f"select * from published.{SCHEMA}.{name} where false union all by name "
+        f"select {', '.join(values)} from watch.customers as w "
+        "left join published.main.dim_customers as d using (customer_id)"
+    )
+
+
+def _care_customers(there: dict[str, list[str]]) -> str:
+    """The customers as the gates see them: as of the last refresh, but reached, asked, called and
+    answered as of now. Customers who came since are known by their addresses only."""
+    known = {
+        "customer_id": "w.customer_id",
+        "last_contacted_at": "f.last_contacted_at",
+        "last_answered_at": "s.last_answered_at",
+        "last_ordered_at": "o.last_ordered_at",
+        "open_tickets": "coalesce(t.open_tickets, 0)",
+        **{
+            column: f"coalesce(r.{column}, false)"
+            for column in ("has_phone", "has_email", "has_wecom", "has_push")
+        },
+    }
+    as_of = "(select as_of_utc from run.context)"
+
+    def latest(table: str, time: str, name: str) -> str:
+        return (
+            f"left join (select customer_id, max({time}) as {name} from raw.{table} "
+            f"where {time} <= {as_of} group by customer_id) as {table[0]} using (customer_id)"
+        )
+
+    return " ".join(
+        [
+            _from_customers(there, "int_care_customers", known),
+            "left join run.reachability as r using (customer_id)",
+            latest("follow_ups", "done_at", "last_contacted_at"),
+            latest("surveys", "answered_at", "last_answered_at"),
+            latest("orders", "ordered_at", "last_ordered_at"),
+            "left join (select customer_id, count(*) as open_tickets from raw.tickets "
+            f"where opened_at <= {as_of} and coalesce(resolved_at > {as_of}, true) "
+            f"and coalesce(closed_at > {as_of}, true) "
+            "group by customer_id) as t using (customer_id)",
+        ]
+    )
+
+
+def _customer_orders() -> str:
+    """As of the last refresh, and customers who ordered for the first time since."""
+    published = f"published.{SCHEMA}.int_customer_orders"
+    return (
+        f"select * from {published} semi join watch.customers using (customer_id) "
+        "where first_order_at is not null union all by name "
+        "select customer_id, min(ordered_at) as first_order_at, max(ordered_at) as last_order_at "
+        f"from raw.orders anti join (select customer_id from {published} "
+        "where first_order_at is not null) using (customer_id) "
+        "where ordered_at <= (select as_of_utc from run.context) "
+        "and coalesce(status not in ('cancelled', 'returned'), true) "
+        "and customer_id in (from watch.customers_of_cases) group by customer_id"
+    )

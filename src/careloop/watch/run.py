@@ -1,0 +1,238 @@
+"""One round of the watch: from the lake, the ledger and the published version to open cases."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+
+import duckdb
+
+from careloop.durable import sync
+from careloop.errors import SettingsError, TransformError
+from careloop.home import hold
+from careloop.lake.batches import Lake
+from careloop.ledger.lately import write_ledger_of
+from careloop.program.model import Program
+from careloop.program.service_rules import only_service
+from careloop.program.tables import write_program_tables
+from careloop.published import WATCH, decisions_file, version_until, watch_files
+from careloop.run_info import RunInfo, run_info
+from careloop.settings import Settings
+from careloop.transform.care_inputs import REACHABILITY
+from careloop.transform.dbt import invoke, manifest
+from careloop.transform.prepare import CALENDAR_AHEAD, first_day, write_run
+from careloop.warehouse import connect, literal, quote
+from careloop.watch.candidates import find_candidates
+from careloop.watch.inputs import take_inputs
+from careloop.watch.models import RESULTS, Selection, selection
+from careloop.watch.raw import forget_contacts, write_raw
+
+Progress = Callable[[str], None]
+KEPT = 4
+# Other cases of the same customers are there for what they say of them, and not looked at.
+OPEN_ONLY = {
+    "fct_ticket_clocks": "semi join warehouse.watch.open_tickets using (ticket_id)",
+    "fct_ticket_clock_events": "semi join warehouse.watch.open_tickets using (ticket_id)",
+    "fct_case_clocks": "semi join (select c.case_kind, c.case_id from fct_case_clocks as c, "
+    "warehouse.watch.since where is_open and coalesce(breached_at > missed_from, true) "
+    "or stopped_at > since.as_of union select case_kind, case_id from warehouse.watch.escalated) "
+    "using (case_kind, case_id)",
+}
+DECIDED = "select outcome, count(*) from fct_care_decisions group by outcome order by outcome"
+COUNTED = ("fct_ticket_clocks", "fct_case_clocks")
+COUNTED_SQL = """
+select
+    clock, state,
+    count(*) as open,
+    count(*) filter (where state = 'running' and warn_on_at <= $1) as due,
+    count(*) filter (where breached_at is not null) as late
+from results.{0}
+where is_open
+group by clock, state
+order by clock, state
+"""
+
+
+@dataclass
+class Watched:
+    """file: DuckDB file with the results of the open cases. since: version it goes on from.
+    cases: open or changed ones by kind. decided: decisions by outcome. clocks: open ones by clock
+    and state, of these due and late. seconds: by step."""
+
+    file: Path
+    as_of: datetime
+    since: str
+    cases: dict[str, int] = field(default_factory=dict)
+    decided: dict[str, int] = field(default_factory=dict)
+    clocks: list[dict[str, object]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def watch(
+    settings: Settings,
+    program: Program,
+    as_of: datetime,
+    progress: Progress = lambda _: None,
+) -> Watched:
+    """Compute the open cases as of ``as_of`` (aware). A refresh may be under way meanwhile.
+
+    Raises BusyError while another round is under way, SettingsError when nothing was published
+    up to ``as_of`` by this program and release, TransformError when dbt fails. The results of the
+    last round stay in place until the new ones are there, whole.
+    """
+    apart = settings.apart("watch")
+    with hold(apart):
+        lake = Lake(settings.lake)
+        run = run_info(lake, program, as_of)
+        version = version_until(settings, run.as_of_local)
+        if version is None:
+            raise SettingsError(
+                f"nothing is published up to {run.as_of_local:%Y-%m-%d %H:%M}",
+                "run `careloop run` first",
+            )
+        target = apart.build / f"marts-{run.as_of_local:%Y%m%dT%H%M}{WATCH}.duckdb"
+        found = Watched(target, as_of, version.stem.removeprefix("marts-"))
+        timer = _Timer(found.seconds)
+        chosen = selection(manifest(apart))
+        timer("parse")
+        progress("finding open cases and what changed")
+        found.cases = _prepare(apart, lake, run, version, chosen, timer)
+        progress("computing " + ", ".join(f"{n:,} {kind}" for kind, n in found.cases.items()))
+        _compute(apart, chosen)
+        timer("dbt")
+        _leave(apart, run, found, chosen)
+        timer("leave")
+        _prune(settings, target)
+    return found
+
+
+class _Timer:
+    """Seconds since the last step, by step."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds, self.start = seconds, perf_counter()
+
+    def __call__(self, step: str) -> None:
+        now = perf_counter()
+        self.seconds[step], self.start = round(now - self.start, 2), now
+
+
+def _prepare(
+    settings: Settings,
+    lake: Lake,
+    run: RunInfo,
+    version: Path,
+    chosen: Selection,
+    timer: _Timer,
+) -> dict[str, int]:
+    """Write the private warehouse of the round; returns the number of candidates by kind."""
+    for path in (settings.warehouse, settings.marts):
+        for leftover in (path, path.with_name(path.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+    con = connect(settings, settings.warehouse)
+    try:
+        con.execute(f"attach {literal(version)} as published (read_only)")
+        con.execute(f"attach {literal(settings.marts)} as marts")
+        _refuse_other_program(con, run)
+        write_run(con, lake, run)
+        find_candidates(con, settings, lake, run.program)
+        timer("candidates")
+        write_raw(con, lake)
+        timer("raw")
+        con.execute(REACHABILITY)
+        write_ledger_of(con, settings, "watch.customers")
+        forget_contacts(con)
+        timer("ledger")
+        first = first_day(con, run)
+        until = run.as_of.date() + CALENDAR_AHEAD
+        write_program_tables(con, only_service(run.program), first, until)
+        timer("program")
+        take_inputs(con, chosen, "marts")
+        timer("inputs")
+        return {
+            kind: con.execute(f"select count(*) from watch.{kind}").fetchall()[0][0]
+            for kind in ("tickets", "orders", "customers")
+        }
+    finally:
+        con.close()
+
+
+def _refuse_other_program(con: duckdb.DuckDBPyConnection, run: RunInfo) -> None:
+    pack = con.execute("select pack from published.rpt_run").fetchall()[0][0]
+    if pack != run.program.name:
+        raise SettingsError(
+            f"the published version is of the pack {pack}, not {run.program.name}",
+            f"name it with --program {pack}",
+        )
+
+
+def _compute(settings: Settings, chosen: Selection) -> None:
+    result = invoke(settings, ["run", "--no-write-json", "--select", *chosen.models])
+    if not result.success:
+        failed = [r for r in result.result or [] if str(r.status) in ("error", "fail")]
+        reason = f"{failed[0].node.name}: {failed[0].message}" if failed else result.exception
+        raise TransformError(
+            f"the watch failed: {' '.join(str(reason).split())[:500]}",
+            f"the compiled SQL is in {settings.build / 'target'}; what was found before stays",
+        )
+
+
+def _leave(settings: Settings, run: RunInfo, found: Watched, chosen: Selection) -> None:
+    """Put the results of the open cases in place, and count them."""
+    partial = found.file.with_name(f".{found.file.name}.new")
+    partial.unlink(missing_ok=True)
+    con = connect(settings, settings.marts)
+    try:
+        con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
+        con.execute(f"attach {literal(partial)} as results")
+        con.execute(
+            "create table results.watch_run as select *, ?::varchar as since "
+            "from warehouse.run.context",
+            [found.since],
+        )
+        there = [name for name in RESULTS if name in chosen.models]
+        for name in there:
+            con.execute(
+                f"create table results.{quote(name)} as select * from {quote(name)} "
+                f"{OPEN_ONLY.get(name, '')}"
+            )
+        found.decided = dict(con.execute(DECIDED).fetchall())
+        found.clocks = [
+            dict(zip(("clock", "state", "open", "due", "late"), row, strict=True))
+            for name in there
+            if name in COUNTED
+            for row in con.execute(COUNTED_SQL.format(name), [run.as_of_utc]).fetchall()
+        ]
+        con.execute("detach results")
+        if found.decided:
+            _archive(con, decisions_file(settings, run.as_of_local, watch=True))
+    finally:
+        con.close()
+    sync(partial)
+    os.replace(partial, found.file)
+    sync(found.file.parent)
+
+
+def _archive(con: duckdb.DuckDBPyConnection, target: Path) -> None:
+    """Keep the decisions for `explain`, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.new")
+    con.execute(
+        f"copy (from fct_care_decisions order by decision_key) to {literal(partial)} "
+        "(format parquet, compression zstd)"
+    )
+    sync(partial)
+    os.replace(partial, target)
+    sync(target.parent)
+
+
+def _prune(settings: Settings, target: Path) -> None:
+    """Keep the last rounds, the current one in any case; and nothing a killed one left."""
+    for path in [p for p in watch_files(settings)[:-KEPT] if p != target]:
+        path.unlink()
+    for path in target.parent.glob(".marts-*.new*"):
+        path.unlink()
+    shutil.rmtree(settings.apart("watch").spill, ignore_errors=True)
