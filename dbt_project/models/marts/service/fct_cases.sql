@@ -9,18 +9,6 @@ cases as (
     select * from {{ ref("int_cases") }}
 ),
 
-tickets as (
-    select * from {{ ref("stg_tickets") }}
-),
-
-outcomes as (
-    select * from {{ ref("int_ticket_outcomes") }}
-),
-
-answers as (
-    select * from {{ ref("int_ticket_answers") }}
-),
-
 follow_ups as (
     select * from {{ ref("stg_follow_ups") }}
     where done_at is not null
@@ -42,40 +30,40 @@ ledger_messages as (
 -- What this company records at all: a step nobody can see is not asked for.
 recorded as (
     select
-        (select count(owner_id) from tickets) > 0 as has_owners,
-        (select count(first_response_at) from tickets) > 0 as has_answers,
-        (select count(archived_at) from tickets) > 0 as has_archive,
+        count(case when case_kind = 'ticket' then owner_id end) > 0 as has_owners,
+        count(first_response_at) > 0 as has_answers,
+        count(archived_at) > 0 as has_archive,
         (select count(*) from follow_ups) > 0 as has_calls,
         (select count(*) from surveys) + (select count(*) from message_states) > 0 as has_surveys,
-        (select count(confirmation) from tickets)
-        + (select count(answered_at) from answers) > 0 as has_confirmations
+        count(confirmation) + count(survey_answered_at) > 0 as has_confirmations
+    from cases
 ),
 
 contacts as (
     select
-        outcomes.ticket_id,
-        min(case when follow_ups.done_at >= outcomes.solved_at then follow_ups.done_at end)
+        cases.case_id,
+        min(case when follow_ups.done_at >= cases.resolved_at then follow_ups.done_at end)
             as called_back_at,
         max(follow_ups.done_at) as last_contact_at
     from follow_ups
-    inner join outcomes on follow_ups.ticket_id = outcomes.ticket_id
-    where outcomes.solved_at is not null
-    group by outcomes.ticket_id
+    inner join cases on follow_ups.ticket_id = cases.case_id
+    where cases.resolved_at is not null
+    group by cases.case_id
 ),
 
 -- Follow-ups that name no ticket: the customer's first call after the solution.
 calls as (
     select
-        outcomes.ticket_id,
+        cases.case_id,
         min(follow_ups.done_at) as called_at
     from follow_ups
     inner join cases on follow_ups.customer_id = cases.customer_id
-    inner join outcomes on cases.case_id = outcomes.ticket_id
     where
         follow_ups.ticket_id is null
         and follow_ups.method = 'call'
-        and follow_ups.done_at >= outcomes.solved_at
-    group by outcomes.ticket_id
+        and follow_ups.done_at >= cases.resolved_at
+        and cases.case_kind = 'ticket'
+    group by cases.case_id
 ),
 
 -- Own messages about a ticket: their occasion is event:ticket, or event:ticket:day of solution.
@@ -101,43 +89,61 @@ messages as (
         min(case when not own_messages.is_about_solution then own_messages.sent_at end)
             as acknowledged_at,
         min(case
-            when own_messages.is_about_solution and own_messages.sent_at >= outcomes.solved_at
+            when own_messages.is_about_solution and own_messages.sent_at >= cases.resolved_at
                 then own_messages.sent_at
         end) as told_at
     from own_messages
-    inner join outcomes on own_messages.ticket_id = outcomes.ticket_id
+    inner join cases on own_messages.ticket_id = cases.case_id
     group by own_messages.ticket_id
 ),
 
 facts as (
     select
-        cases.*,
+        cases.case_id,
+        cases.case_kind,
         cases.case_kind = 'ticket' as is_ticket,
         {{ is_recorded_only("cases.urgency") }} as is_recorded_only,
-        least(
-            tickets.acknowledged_at,
-            messages.acknowledged_at,
-            tickets.first_response_at,
-            outcomes.first_solved_at
-        ) as acknowledged_at,
-        least(tickets.first_response_at, outcomes.first_solved_at) as answered_at,
+        cases.ticket_id,
+        cases.response_id,
+        cases.carried_on_ticket_id,
+        cases.customer_id,
+        cases.order_id,
+        cases.opened_at,
+        cases.kind,
+        cases.category,
+        cases.touchpoint,
+        cases.channel,
+        cases.urgency,
+        cases.department,
+        cases.owner_id,
+        cases.survey_kind,
+        cases.due_at,
+        cases.is_resolved,
         cases.resolved_at as solved_at,
-        outcomes.last_reopened_at,
-        outcomes.last_event_at,
+        cases.resolution,
+        cases.confirmation,
+        cases.is_dissatisfied,
+        cases.satisfaction,
+        cases.last_reopened_at,
+        cases.last_event_at,
+        cases.archived_at,
+        cases.survey_answered_at,
+        cases.low_was_treated,
+        least(
+            cases.acknowledged_at,
+            messages.acknowledged_at,
+            cases.first_response_at,
+            cases.first_solved_at
+        ) as acknowledged_at,
+        least(cases.first_response_at, cases.first_solved_at) as answered_at,
         coalesce(contacts.called_back_at, calls.called_at) as called_back_at,
-        least(answers.asked_at, messages.told_at) as result_told_at,
-        case when outcomes.solved_at is not null then tickets.archived_at end as archived_at,
-        answers.answered_at as survey_answered_at,
+        least(cases.survey_asked_at, messages.told_at) as result_told_at,
         case
-            when contacts.last_contact_at > answers.low_answered_at then contacts.last_contact_at
-        end as treated_at,
-        coalesce(answers.low_was_treated, false) as was_treated
+            when contacts.last_contact_at > cases.low_answered_at then contacts.last_contact_at
+        end as treated_at
     from cases
-    left join tickets on cases.case_id = tickets.ticket_id
-    left join outcomes on cases.case_id = outcomes.ticket_id
-    left join answers on cases.case_id = answers.ticket_id
-    left join contacts on cases.case_id = contacts.ticket_id
-    left join calls on cases.case_id = calls.ticket_id
+    left join contacts on cases.case_id = contacts.case_id
+    left join calls on cases.case_id = calls.case_id
     left join messages on cases.case_id = messages.ticket_id
 ),
 
@@ -146,7 +152,7 @@ confirmed as (
         *,
         coalesce(confirmation, '') <> 'dissatisfied'
         and (confirmation is not null or survey_answered_at is not null)
-        and (not is_dissatisfied or was_treated or treated_at is not null) as is_confirmed,
+        and (not is_dissatisfied or low_was_treated or treated_at is not null) as is_confirmed,
         case
             when confirmation = 'dissatisfied' then null
             when not is_dissatisfied then survey_answered_at
