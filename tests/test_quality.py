@@ -290,6 +290,15 @@ insert into fct_referral_rewards by name select 'r' as referral_id, 'c' as refer
 insert into fct_replacements_due by name select 'c' as customer_id, 'p' as product_id,
     'now' as state, date '2099-01-01' as last_bought_on from range(2);
 insert into fct_tickets by name select 't' as ticket_id from range(2);
+insert into fct_cases by name select 't' as case_id, 'wish' as case_kind, 'gone' as current_step,
+    -1 as step_hours from range(2);
+insert into rpt_closed_loop by name select 'solved' as step, 'd' as department, 's' as owner_id,
+    'general' as urgency, 1 as cases, 2 as stuck, 1.5 as on_time_share from range(2);
+insert into rpt_service_quality by name select date '2026-06-01' as month, 't' as touchpoint,
+    'k' as kind, 'd' as department, 1.5 as first_contact_rate, 1.5 as reopen_rate,
+    1.5 as repeat_rate, 1.5 as dissatisfied_share from range(2);
+insert into rpt_knowledge by name select 'p' as problem, 'r' as resolution,
+    1.5 as satisfied_share from range(2);
 insert into rpt_health by name select 'core' as segment, '(total)' as component,
     39 as customers, 39 as customers_known, 101 as average_score, 0.5 as red_share,
     0.5 as yellow_share, 0.5 as green_share;

@@ -95,7 +95,17 @@ ticket_cases as (
         ) as is_dissatisfied,
         cast(null as varchar) as survey_kind,
         cast(null as double) as score_share,
-        cast(null as varchar) as carried_on_ticket_id
+        cast(null as varchar) as carried_on_ticket_id,
+        tickets.acknowledged_at,
+        tickets.first_response_at,
+        outcomes.first_solved_at,
+        outcomes.last_reopened_at,
+        outcomes.last_event_at,
+        case when outcomes.solved_at is not null then tickets.archived_at end as archived_at,
+        answers.asked_at as survey_asked_at,
+        answers.answered_at as survey_answered_at,
+        answers.low_answered_at,
+        coalesce(answers.low_was_treated, false) as low_was_treated
     from tickets
     inner join outcomes on tickets.ticket_id = outcomes.ticket_id
     left join answers on tickets.ticket_id = answers.ticket_id
@@ -136,7 +146,17 @@ low_score_cases as (
         true as is_dissatisfied,
         low_scores.survey_kind,
         low_scores.score_share,
-        {{ field_of("next_tickets.ticket", "ticket_id") }} as carried_on_ticket_id
+        {{ field_of("next_tickets.ticket", "ticket_id") }} as carried_on_ticket_id,
+        cast(null as timestamp) as acknowledged_at,
+        cast(null as timestamp) as first_response_at,
+        cast(null as timestamp) as first_solved_at,
+        cast(null as timestamp) as last_reopened_at,
+        cast(null as timestamp) as last_event_at,
+        cast(null as timestamp) as archived_at,
+        cast(null as timestamp) as survey_asked_at,
+        cast(null as timestamp) as survey_answered_at,
+        cast(null as timestamp) as low_answered_at,
+        false as low_was_treated
     from low_scores
     left join contacts on low_scores.response_id = contacts.response_id
     left join next_tickets on low_scores.response_id = next_tickets.response_id
