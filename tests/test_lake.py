@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from careloop.lake.batches import Lake
@@ -53,6 +54,26 @@ def test_without_updated_at_the_later_batch_wins(crm: Crm) -> None:
     crm.put("orders.csv", "order_id,customer_id,ordered_at,amount\nO1,C1,2026-02-01,99\n")
     crm.load()
     assert amounts(crm) == {"O1": 99}
+
+
+def test_what_was_loaded_before_the_contract_grew_stays_readable(crm: Crm) -> None:
+    """An earlier release's batches have fewer columns, also those of waiting rows."""
+    orders = crm.folder / "orders.csv"
+    crm.put("orders.csv", orders.read_text("utf-8") + "O9,C9,2026-02-01,9\n")
+    crm.load()
+    for path in crm.settings.lake.glob("*/*/*.parquet"):
+        if path.name in ("rows.parquet", "held.parquet"):
+            table = pq.read_table(path)
+            fewer = [name for name in table.column_names if name not in ("region", "store_id")]
+            pq.write_table(table.select(fewer), path)
+    before = crm.rows("customers", "customer_id, region")
+    customers = (crm.folder / "customers.csv").read_text("utf-8")
+    crm.put("customers.csv", customers + "C9,2026-01-01,male\n")
+    crm.load()
+    assert len(crm.rows("customers")) == len(before) + 1
+    assert {region for _, region in before} == {None}
+    assert "O9" in amounts(crm)
+    assert {store for (store,) in crm.rows("orders", "store_id")} == {None}
 
 
 def test_within_a_file_the_latest_version_of_a_key_stays(crm: Crm) -> None:

@@ -15,7 +15,7 @@ from careloop.ingest.settle import Settlement
 from careloop.ingest.stage import Staged, keep_erased, loaded_as, stage_fully, stage_quickly
 from careloop.lake.batches import Batch, Lake
 from careloop.lake.erasures import Erasures
-from careloop.lake.relations import file_list, versions
+from careloop.lake.relations import stored, versions
 from careloop.settings import Settings
 from careloop.sources import database
 from careloop.sources.files import open_table
@@ -223,7 +223,7 @@ def _release(
         held = lake.folder(origin) / "held.parquet"
         if not held.exists():
             continue
-        arrived = f"select * from read_parquet({file_list([str(held)])}) as h"
+        arrived = f"select * from {stored(entity, [str(held)])} as h"
         for column, parent_name in entity.parents.items():
             parent = entities()[parent_name]
             (key,) = parent.key

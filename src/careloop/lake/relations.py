@@ -29,9 +29,9 @@ def versions(lake: Lake, entity: Entity, *, numbered: bool = False) -> str:
     names = names_of([*entity.columns, "_source", "_batch"])
     dead = lake.files(entity.name, "dead")
     if not dead and not numbered:
-        return f"select {names} from read_parquet({file_list(rows)})"
+        return f"select {names} from {stored(entity, rows)}"
     number = ", file_row_number as _row" if numbered else ""
-    select = f"select {names}{number} from read_parquet({file_list(rows)}, file_row_number=true)"
+    select = f"select {names}{number} from {stored(entity, rows, numbered=True)}"
     if not dead:
         return select
     # Numbers, not keys: comparing thirty million texts would cost seconds in every scan.
@@ -39,6 +39,13 @@ def versions(lake: Lake, entity: Entity, *, numbered: bool = False) -> str:
         f"{select} as r anti join read_parquet({file_list(dead)}) as dead "
         "on dead._batch = r._batch and dead._row = r.file_row_number"
     )
+
+
+def stored(entity: Entity, files: list[str], *, numbered: bool = False) -> str:
+    """The rows of batches' files; a column that the contract got after a batch was loaded is unknown there."""
+    options = f"union_by_name=true, file_row_number={str(numbered).lower()}"
+    rows = f"select * from read_parquet({file_list(files)}, {options})"
+    return f"(({empty(entity)}) union all by name {rows})"
 
 
 def current(lake: Lake, entity: Entity, only: str = "") -> str:
