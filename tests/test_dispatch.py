@@ -31,12 +31,12 @@ from careloop.channels.base import (
 )
 from careloop.dispatch import Limits, limits_of
 from careloop.dispatch.limits import Pace, backoff_seconds
-from careloop.ledger.worker import is_gone, name_worker
 from careloop.errors import SettingsError
 from careloop.lake.batches import Batch, Lake
 from careloop.ledger import controls
 from careloop.ledger.database import open_ledger, utc
 from careloop.ledger.suppressions import address_hash, suppress_customer
+from careloop.ledger.worker import is_gone, name_worker
 from careloop.settings import load_settings
 
 HOUR = timedelta(hours=1)

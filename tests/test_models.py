@@ -50,7 +50,6 @@ GRAINS = {
     "fct_follow_ups": "follow_up_id",
     "rpt_response_times": "period_start, clock, slice, slice_value",
     "fct_corrections": "ticket_id, clock",
-    "fct_quality_samples": "period_start, ticket_id",
     "fct_pain_point_cases": "case_id",
     "fct_pain_point_findings": "finding_key",
     "rpt_pain_points": "period_type, period_start, pain_point, touchpoint",

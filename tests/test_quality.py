@@ -260,8 +260,6 @@ insert into dim_sla_targets by name select 'l' || i as target_key, 'closed' as c
 insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);
 insert into rpt_response_times by name select date '2026-06-01' as period_start, 'c' as clock,
     'all' as slice, 'all' as slice_value, 1.5 as on_time_share from range(2);
-insert into fct_quality_samples by name select date '2026-06-01' as period_start,
-    't' as ticket_id, 0 as agent_sample_no from range(2);
 insert into fct_corrections by name select 't' as ticket_id, 'c' as clock, 'late' as state
     from range(2);
 insert into fct_pain_point_cases by name select 'c' as case_id, 'slow' as pain_point

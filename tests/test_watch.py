@@ -1,6 +1,5 @@
 """Rounds between two refreshes: what they find, that they agree with a refresh, and do no harm."""
 
-import threading
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,8 +25,8 @@ from careloop.service import entities_of_service, service_round
 from careloop.settings import Settings
 from careloop.transform.dbt import manifest
 from careloop.watch import watch
-from careloop.watch.models import RESULTS, TAKEN, selection
-from conftest import DAYS, Company, table_text
+from careloop.watch.models import TAKEN, selection
+from conftest import Company, table_text
 
 PACK = load_program("retail_care")
 ZONE = ZoneInfo(PACK.zone)

@@ -117,13 +117,6 @@
     cast({{ dbt.date_trunc(period, day) }} as date)
 {%- endmacro %}
 
-{#- First day of the day, week, month or quarter before the one that begins on a date. -#}
-{% macro period_before(period, first_day) -%}
-    cast({{ dbt.dateadd(
-        "month" if period == "quarter" else period, -3 if period == "quarter" else -1, first_day
-    ) }} as date)
-{%- endmacro %}
-
 {#- The time of a state that had been reached by as_of, else null: later ones have not happened. -#}
 {% macro seen(timestamp_utc, as_of) -%}
     case when {{ timestamp_utc }} <= {{ as_of }} then {{ timestamp_utc }} end

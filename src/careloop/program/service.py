@@ -590,13 +590,8 @@ class Operation(Closed):
     response_statistics_every: Literal["day", "week", "month", "quarter"] = Field(
         description="How often response times are reported."
     )
-    quality_sample_every: Literal["day", "week", "month", "quarter"] = Field(
-        description="How often conversations are sampled for checking."
-    )
-    quality_sample_size: PositiveInt = Field(
-        description="Conversations per sample, spread evenly over those who answered."
-    )
-    quality_sample_seed: Line = Field(description="Another seed draws other conversations.")
+    quality_sample_every: Period = Field(description="How often conversations are sampled.")
+    quality_sample_size: PositiveInt = Field(description="Conversations per sample.")
     review_every: Period = Field(description="How often the review meeting is.")
     review_cases: PositiveInt = Field(description="Escalated and praised cases shown, each.")
     satisfaction_scale_max: Annotated[int, Field(ge=2, le=100)] = Field(

@@ -48,12 +48,6 @@ CARRIED = {
         "recorded_on date, segment varchar, component varchar, customers_known bigint, "
         "average_score decimal(4, 1), as_of timestamp",
     ),
-    "quality_samples": (
-        "fct_quality_samples",
-        "period_start date, ticket_id varchar, sample_no bigint, agent_id varchar, "
-        "agent_sample_no bigint, agent_tickets bigint, department varchar, touchpoint varchar, "
-        "channel varchar, kind varchar, first_response_at timestamp, as_of timestamp",
-    ),
     "customer_alerts": (
         "fct_customer_alerts",
         "alert_key varchar, customer_id varchar, signal varchar, signal_title_en varchar, "

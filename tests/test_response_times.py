@@ -1,7 +1,6 @@
-"""Samples for checking, response times and corrections, against plain Python."""
+"""Response times and corrections, against plain Python."""
 
 import datetime as dt
-import hashlib
 import random
 import statistics
 from collections import defaultdict
@@ -16,14 +15,9 @@ from careloop.program.load import load_program
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
-from careloop.transform.prepare import CARRIED
 from jinja_sql import Models
 
 ZONE = ZoneInfo("Asia/Shanghai")
-TICKETS = (
-    "ticket_id varchar, owner_id varchar, department varchar, touchpoint varchar, "
-    "channel varchar, kind varchar, first_response_at timestamp"
-)
 CLOCKS = (
     "ticket_id varchar, clock varchar, clock_en varchar, clock_zh varchar, customer_id varchar, "
     "owner_id varchar, department varchar, touchpoint varchar, channel varchar, "
@@ -43,13 +37,10 @@ class World:
         for schema in ("run", "staging", "marts"):
             self.con.execute(f"create schema {schema}")
         write_program_tables(self.con, self.program, dt.date(2026, 1, 1), dt.date(2027, 12, 31))
-        self.con.execute(f"create table staging.stg_tickets ({TICKETS})")
         self.con.execute(
             "create table staging.stg_follow_ups (ticket_id varchar, done_at timestamp)"
         )
         self.con.execute(f"create table marts.fct_ticket_clocks ({CLOCKS})")
-        columns = CARRIED["quality_samples"][1]
-        self.con.execute(f"create table run.previous_quality_samples ({columns})")
 
     def at(self, day: str) -> None:
         local = dt.datetime.fromisoformat(day).replace(tzinfo=ZONE)
@@ -77,73 +68,6 @@ def world() -> Iterator[World]:
     world = World()
     yield world
     world.con.close()
-
-
-# -- samples -----------------------------------------------------------------------------------
-
-
-def tickets(seed: int, number: int) -> Rows:
-    chance = random.Random(seed)
-    return [
-        {
-            "ticket_id": f"T{i}",
-            "owner_id": chance.choice(["A", "A", "A", "B", "C", None]),
-            "first_response_at": dt.datetime(2026, 6, 1) + dt.timedelta(hours=chance.random() * 96),
-        }
-        for i in range(number)
-    ]
-
-
-def drawn(rows: Rows, day: dt.date, size: int, seed: str) -> list[str]:
-    """The sample of a local day: agents take turns, each with the ticket of the lowest hash."""
-    by_agent: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for row in rows:
-        local = row["first_response_at"].replace(tzinfo=dt.UTC).astimezone(ZONE).date()
-        if row["owner_id"] and local == day:
-            text = f"{seed}|{day}|{row['ticket_id']}"
-            lot = int(hashlib.md5(text.encode()).hexdigest()[:8], 16)
-            by_agent[row["owner_id"]].append((lot, row["ticket_id"]))
-    turns = [
-        (turn, lot, ticket)
-        for lots in by_agent.values()
-        for turn, (lot, ticket) in enumerate(sorted(lots))
-    ]
-    return [ticket for _, _, ticket in sorted(turns)[:size]]
-
-
-def test_samples_are_drawn_by_lot_agents_in_turn_and_once(world: World) -> None:
-    given = tickets(5, 300)
-    world.give("staging.stg_tickets", given)
-    size = world.program.operation.quality_sample_size
-    seed = world.program.operation.quality_sample_seed
-    runs: dict[str, int] = defaultdict(int)
-    for day in ("2026-06-03", "2026-06-03", "2026-06-05"):
-        runs[day] += 1
-        world.at(day)
-        world.models.run("fct_quality_samples")
-        world.con.execute(
-            "create or replace table run.previous_quality_samples as "
-            "select * from marts.fct_quality_samples"
-        )
-        if runs[day] > 1:  # what is learnt of a sampled day later changes nothing
-            world.con.execute(
-                "update staging.stg_tickets set owner_id = 'D' where ticket_id < 'T2'"
-            )
-    samples = world.rows("from marts.fct_quality_samples order by period_start, sample_no")
-    of_day: dict[dt.date, list[str]] = defaultdict(list)
-    for row in samples:
-        of_day[row["period_start"]].append(row["ticket_id"])
-    moved = [
-        {**row, "owner_id": "D" if row["ticket_id"] < "T2" else row["owner_id"]} for row in given
-    ]
-    # The day before the first run, and since then every day that has ended.
-    assert of_day == {
-        dt.date(2026, 6, 2): drawn(given, dt.date(2026, 6, 2), size, seed),
-        dt.date(2026, 6, 3): drawn(moved, dt.date(2026, 6, 3), size, seed),
-        dt.date(2026, 6, 4): drawn(moved, dt.date(2026, 6, 4), size, seed),
-    }
-    agents = {row["agent_id"] for row in samples if row["period_start"] == dt.date(2026, 6, 2)}
-    assert agents == {"A", "B", "C"}
 
 
 # -- response times ----------------------------------------------------------------------------
