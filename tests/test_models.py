@@ -42,6 +42,8 @@ GRAINS = {
     "fct_replacements_due": "customer_id, product_id",
     "fct_tickets": "ticket_id",
     "fct_follow_ups": "follow_up_id",
+    "fct_ticket_clocks": "ticket_id, clock",
+    "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",
