@@ -67,6 +67,8 @@ GRAINS = {
     "int_ticket_answers": "ticket_id",
     "int_low_scores": "response_id",
     "int_cases": "case_id",
+    "fct_ticket_clocks": "ticket_id, clock",
+    "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",
