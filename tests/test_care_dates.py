@@ -31,7 +31,7 @@ MODELS = (
 )  # fmt: skip
 STAGING = (
     "stg_customers", "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys",
-    "stg_follow_ups", "stg_referrals", "stg_ticket_events",
+    "stg_follow_ups", "stg_referrals",
 )  # fmt: skip
 # What the care models read of the models before them; filled from the same raw rows.
 UPSTREAM = {
@@ -57,10 +57,12 @@ UPSTREAM = {
     "clock varchar, cycle integer, target_key varchar, clock_type varchar, started_at timestamp, "
     "stopped_at timestamp, due_at timestamp, "
     "breached_at timestamp, is_open boolean",
+    "int_ticket_statuses": "ticket_id varchar, status varchar, from_at timestamp, "
+    "until_at timestamp",
     "int_sla_targets": "target_key varchar, position integer, starts varchar, stops varchar",
     "int_service_time": "opens_at timestamp, closes_at timestamp, worked_before bigint, "
     "worked_after bigint",
-    "int_incident_tickets": "incident_id varchar, ticket_id varchar, found_at timestamp",
+    "int_incident_tickets": "incident_id varchar, ticket_id varchar, began_at timestamp",
     "fct_customer_tags": "customer_id varchar, tag varchar, value varchar",
 }
 RULES = """

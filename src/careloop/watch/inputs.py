@@ -6,7 +6,6 @@ without rows where the customers' own mart has the same, or the rules of service
 
 import duckdb
 
-from careloop.contract import entities
 from careloop.errors import SettingsError
 from careloop.settings import Settings
 from careloop.transform.dbt import manifest
@@ -26,8 +25,8 @@ NOT_NEEDED = (
 
 
 def keep_inputs(settings: Settings) -> None:
-    """Write schema ``watch`` into the marts that are about to be published, without anything
-    that is emptied when a customer is erased."""
+    """Write schema ``watch`` into the marts that are about to be published; nothing in it is
+    personal."""
     names = selection(manifest(settings)).intermediate
     with connect(settings, settings.marts) as con:
         con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
@@ -35,21 +34,10 @@ def keep_inputs(settings: Settings) -> None:
         for name in names:
             rows = "limit 0" if name in (*OF_CUSTOMERS, *NOT_NEEDED) else ""
             con.execute(
-                f"create or replace table {SCHEMA}.{quote(name)} as select * "
-                f"{_without_personal(con, name)} from warehouse.intermediate.{quote(name)} {rows}"
+                f"create or replace table {SCHEMA}.{quote(name)} as "
+                f"from warehouse.intermediate.{quote(name)} {rows}"
             )
         con.execute("detach warehouse")
-
-
-def _without_personal(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    erased = {c.name for e in entities().values() for c in e.columns.values() if c.erased}
-    columns = con.execute(
-        "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
-        "and schema_name = 'intermediate' and table_name = ?",
-        [table],
-    ).fetchall()
-    empty = [f"null::{kind} as {quote(name)}" for name, kind in columns if name in erased]
-    return f"replace ({', '.join(empty)})" if empty else ""
 
 
 def take_inputs(con: duckdb.DuckDBPyConnection, wanted: Selection, marts: str) -> None:

@@ -435,13 +435,13 @@ incident_events as (
         tickets.customer_id,
         'incident' as event,
         'incident:' || incident_tickets.incident_id as occasion,
-        greatest(incident_tickets.found_at, tickets.opened_at) as occurred_at,
+        greatest(incident_tickets.began_at, tickets.opened_at) as occurred_at,
         incident_tickets.incident_id,
         incident_tickets.ticket_id
     from incident_tickets
     inner join tickets on incident_tickets.ticket_id = tickets.ticket_id
     where
-        greatest(incident_tickets.found_at, tickets.opened_at) between
+        greatest(incident_tickets.began_at, tickets.opened_at) between
         {{ care_event_from("incident") }} and {{ as_of }}
         and tickets.customer_id is not null
     qualify row_number() over (

@@ -34,7 +34,6 @@ tickets as (
 
 incident_tickets as (
     select distinct ticket_id from {{ ref("int_incident_tickets") }}
-    where found_at <= {{ as_of }}
 ),
 
 days as (
@@ -51,21 +50,11 @@ work_hours as (
 changes as (
     select
         ticket_id,
-        began_at,
+        from_at,
         status in ('solved', 'closed') as is_settled,
-        lag(status in ('solved', 'closed')) over (
-            partition by ticket_id
-            order by
-                began_at,
-                case status
-                    when 'open' then 1
-                    when 'pending' then 2
-                    when 'on_hold' then 3
-                    when 'solved' then 4
-                    else 5
-                end
-        ) as was_settled
-    from {{ ref("stg_ticket_events") }}
+        lag(status in ('solved', 'closed')) over (partition by ticket_id order by from_at)
+            as was_settled
+    from {{ ref("int_ticket_statuses") }}
     where
         ticket_id in (
             select open_clocks.case_id from breached as open_clocks
@@ -76,7 +65,7 @@ changes as (
 reopened as (
     select
         ticket_id,
-        began_at as reopened_at
+        from_at as reopened_at
     from changes
     where was_settled and not is_settled
 ),
