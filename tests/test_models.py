@@ -42,6 +42,7 @@ GRAINS = {
     "fct_replacements_due": "customer_id, product_id",
     "fct_tickets": "ticket_id",
     "fct_follow_ups": "follow_up_id",
+<<<<<<< HEAD
     "fct_pain_point_cases": "case_id",
     "fct_pain_point_findings": "finding_key",
     "rpt_pain_points": "period_type, period_start, pain_point, touchpoint",
@@ -51,6 +52,10 @@ GRAINS = {
     "int_case_classes": "case_id",
     "int_pain_point_periods": "period_type, period_no",
     "int_pain_points": "period_type, period_start, pain_point, touchpoint",
+=======
+    "fct_ticket_clocks": "ticket_id, clock",
+    "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
+>>>>>>> clocks
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",
