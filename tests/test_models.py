@@ -73,8 +73,6 @@ GRAINS = {
     "fct_ticket_clocks": "ticket_id, clock",
     "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
 =======
-    "fct_ticket_clocks": "ticket_id, clock",
-    "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
 >>>>>>> pains
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
