@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from careloop.cli.contract import contract_markdown
 from careloop.cli.main import app
+from careloop.cli.output import print_table
 from careloop.cli.run import days_between
 from careloop.errors import CareloopError, SourceError
 from careloop.settings import PROJECT_ROOT, load_settings
@@ -136,3 +137,18 @@ def test_settings_come_from_file_and_environment(
     (tmp_path / "careloop.toml").write_text('programm = "x"\n')
     with pytest.raises(CareloopError, match="programm"):
         load_settings()
+
+
+def test_a_table_too_wide_to_read_is_printed_row_by_row(capsys: pytest.CaptureFixture) -> None:
+    columns = [f"a_long_name_{i}" for i in range(12)]
+    print_table(columns, [[f"[value] {i}" for i in range(12)], [None] * 12])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if line.startswith("a_long_name_3")] == [
+        ["a_long_name_3", "[value]", "3"],
+        ["a_long_name_3", "–"],
+    ]
+    assert [line for line in lines if line.startswith("row 2")]
+    print_table(columns[:3], [["客户", "b", "c"]])
+    assert "客户" in [
+        part.strip() for part in capsys.readouterr().out.replace("│", "\n").split("\n")
+    ]

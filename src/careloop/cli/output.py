@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 _NUMERIC = (int, float)
+# Columns broken into narrower pieces than this can't be read.
+LEGIBLE = 9
 
 
 def console() -> Console:
@@ -37,10 +41,15 @@ def print_table(
     whole: Collection[str] = (),
 ) -> None:
     """``rows`` under ``columns``; as JSON a list of objects. tight: without lines between columns;
-    whole: columns whose values are not broken."""
+    whole: columns whose values are not broken. Where the columns would be too narrow to read,
+    each row is a list of its values, one below the other."""
     rows = [list(row) for row in rows]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    texts = [[_text(value) for value in row] for row in rows]
+    if not tight and texts and _room_needed(columns, texts) > console().width:
+        _print_records(columns, texts, title)
         return
     table = Table(title=title or None, title_justify="left", header_style="bold")
     if tight:
@@ -53,9 +62,32 @@ def print_table(
             overflow="fold",
             no_wrap=column in whole,
         )
-    for row in rows:
-        table.add_row(*[_text(value) for value in row])
+    for row in texts:
+        table.add_row(*row)
     console().print(table)
+
+
+def _room_needed(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> int:
+    """Width at which no column is narrower than its values, or than can be read."""
+    widest = [
+        max(cell_len(text) for text in (column, *(row[index] for row in texts)))
+        for index, column in enumerate(columns)
+    ]
+    return sum(min(width, LEGIBLE) + 3 for width in widest) + 1
+
+
+def _print_records(columns: Sequence[str], texts: Sequence[Sequence[str]], title: str) -> None:
+    out = console()
+    if title:
+        out.print(title, style="italic", markup=False)
+    for number, row in enumerate(texts, 1):
+        out.rule(f"row {number}", align="left", style="dim")
+        record = Table(box=None, show_header=False, pad_edge=False)
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for column, text in zip(columns, row, strict=True):
+            record.add_row(escape(column), escape(text))
+        out.print(record)
 
 
 def _text(value: Any) -> str:
