@@ -205,9 +205,10 @@ class World:
             opened = self.first + dt.timedelta(
                 seconds=dice.randrange(int(spread)) * self.place.step
             )
-        sometimes = lambda share, late=0.3: (
-            self.moment(opened, late) if dice.random() < share else None
-        )
+
+        def sometimes(share: float, late: float = 0.3) -> dt.datetime | None:
+            return self.moment(opened, late) if dice.random() < share else None
+
         ticket = {
             "ticket_id": name, "customer_id": dice.choice([*self.people, None]),
             "opened_at": opened, "kind": dice.choice(["complaint", "enquiry", None]),
