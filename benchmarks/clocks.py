@@ -39,6 +39,7 @@ MODELS = (
     "int_service_time",
     "int_service_hours",
     "int_worked_hours",
+    "int_service_days",
     "int_ticket_statuses",
     "int_ticket_stops",
     "int_ticket_solutions",
@@ -114,7 +115,7 @@ planned as (
 )
 select
     'T' || i as ticket_id,
-    opened_at + to_seconds((n - 1) * step + if(n = 1, 0, (hash(i, n) % step)::bigint)) as at,
+    opened_at + to_seconds((n - 1) * step + if(n = 1, 0, (hash(i, n) % step)::bigint)) as "at",
     statuses[n] as status, if(statuses[n] in ('pending', 'solved'), 'S1', null) as actor_id,
     'bench' as _source, 1 as _batch
 from planned, range(1, len(statuses) + 1) as r(n)
@@ -123,8 +124,8 @@ TICKETS = """
 insert into raw.tickets by name
 with ends as (
     select
-        ticket_id, min(at) as opened_at, max(at) filter (status = 'solved') as resolved_at,
-        max(at) filter (status = 'closed') as closed_at, hash(ticket_id) as h
+        ticket_id, min("at") as opened_at, max("at") filter (status = 'solved') as resolved_at,
+        max("at") filter (status = 'closed') as closed_at, hash(ticket_id) as h
     from raw.ticket_events
     group by ticket_id
 )
@@ -258,9 +259,11 @@ def main() -> None:
     options = parser.parse_args()
     root = options.data.resolve() / f"clocks-{options.tickets}"
     company = Company(root, options.tickets, root / "home")
-    if not company.settings.marts.exists():
+    made = root / ".made"
+    if not made.exists():
         root.mkdir(parents=True, exist_ok=True)
         print(f"made: {in_child('clock warehouse', company).seconds:.1f} s", flush=True)
+        made.touch()
     ratios = []
     for _ in range(options.repeat):
         load = os.getloadavg()[0]

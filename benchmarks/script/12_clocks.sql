@@ -26,10 +26,10 @@ left join program.work_intervals as w using (date);
 -- Status periods.
 create temp table statuses as
 with events as (
-    select e.ticket_id, e.status, greatest(e.at, t.opened_at) as from_at
+    select e.ticket_id, e.status, greatest(e."at", t.opened_at) as from_at
     from raw.ticket_events as e
     inner join tickets as t using (ticket_id)
-    where e.at <= getvariable('as_of')
+    where e."at" <= getvariable('as_of')
 ),
 entries as (
     select ticket_id, 'open' as status, opened_at as from_at from tickets
