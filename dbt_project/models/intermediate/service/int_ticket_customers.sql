@@ -103,13 +103,21 @@ final as (
         case when stages.customer_id is null then today.stage else stages.value end as stage,
         case when tiers.customer_id is null then today.tier else tiers.value end as tier
     from tickets
-    {%- for dimension in ["segments", "stages", "tiers"] %}
-    left join {{ dimension }}
+    left join segments
         on
-            tickets.customer_id = {{ dimension }}.customer_id
-            and coalesce({{ dimension }}.from_at <= tickets.opened_at, true)
-            and coalesce({{ dimension }}.until_at > tickets.opened_at, true)
-    {%- endfor %}
+            tickets.customer_id = segments.customer_id
+            and coalesce(segments.from_at <= tickets.opened_at, true)
+            and coalesce(segments.until_at > tickets.opened_at, true)
+    left join stages
+        on
+            tickets.customer_id = stages.customer_id
+            and coalesce(stages.from_at <= tickets.opened_at, true)
+            and coalesce(stages.until_at > tickets.opened_at, true)
+    left join tiers
+        on
+            tickets.customer_id = tiers.customer_id
+            and coalesce(tiers.from_at <= tickets.opened_at, true)
+            and coalesce(tiers.until_at > tickets.opened_at, true)
     left join today on tickets.customer_id = today.customer_id
 )
 
