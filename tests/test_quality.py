@@ -243,6 +243,8 @@ insert into fct_customer_tier_changes by name select 'k' as change_key, 0 as cha
     timestamp '2026-08-01' as as_of from range(2);
 insert into fct_customer_tiers by name select 'c' as customer_id, 'gold' as tier,
     date '2026-06-01' as kept_until, timestamp '2026-06-30' as as_of from range(2);
+insert into fct_late_deliveries by name select 'o' as order_id, 'gone' as state, -1 as days_late
+    from range(2);
 insert into dim_sla_targets by name select 'k' as target_key, 'solved' as clock,
     timestamp '2026-06-02' as valid_from, timestamp '2026-06-01' as valid_until,
     timestamp '2026-08-01' as as_of from range(2);
