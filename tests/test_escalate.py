@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ from typing import Any
 
 import duckdb
 import pytest
+import typer
 from aiosmtpd.controller import Controller
 from benchmarks.dispatch_lab import FileChannel, Lab
 from benchmarks.nursery import Nursery
 from benchmarks.service_lab import STAFF, clocks_file, put_staff
+from sqlalchemy import create_engine, text
+from typer.testing import CliRunner
 
 from careloop.channels import robots
 from careloop.channels.base import (
@@ -28,14 +32,18 @@ from careloop.channels.base import (
     TemporaryError,
     UnknownOutcome,
 )
+from careloop.cli.escalations import due
+from careloop.cli.main import app
 from careloop.errors import CareloopError, SettingsError
 from careloop.escalate import Alerted, Escalated, escalate, send_alerts
 from careloop.escalate.alerts import check_alerts
 from careloop.escalate.lists import COLUMNS, width
 from careloop.escalate.staff import Person, Staff, read_staff
+from careloop.ledger import mirror
 from careloop.ledger.database import open_ledger, utc
 from careloop.ledger.escalations import withdraw
-from careloop.settings import AlertSettings
+from careloop.program.load import InvalidProgram, load_program
+from careloop.settings import PROJECT_ROOT, AlertSettings
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 # Monday, 2 November 2026, 10:00 in Shanghai: working time.
@@ -671,3 +679,153 @@ def test_channels_that_cannot_be_used_are_refused(
     changes = {"alerts": AlertSettings(**alerts), "channels": channels}
     with pytest.raises(SettingsError, match=said):
         check_alerts(small.lab.settings.model_copy(update=changes))
+
+
+# -- ledger, mirror, pack ------------------------------------------------------------------------
+
+
+def test_a_ledger_of_the_first_release_gets_the_new_tables(lab: Lab) -> None:
+    lab.plan(lab.version(20))
+    before = lab.rows("select * from messages order by seq")
+    url = lab.settings.ledger_url or f"sqlite:///{lab.settings.home / 'ledger.db'}"
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as con:
+        for name in ("alert_items", "alerts", "escalation_events", "escalations"):
+            con.execute(text(f"drop table {name}"))
+        con.execute(text("update ledger_meta set value = '1' where name = 'schema_version'"))
+    engine.dispose()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            open_ledger(lab.settings).close()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert lab.rows("select value from ledger_meta where name = 'schema_version'") == [("2",)]
+    assert lab.rows("select * from messages order by seq") == before
+    world = World(lab)
+    assert world.escalate([ticket(1)]).raised == {"supervisor": 1}
+
+
+def test_an_upgrade_takes_no_table_that_is_there(tmp_path: Path) -> None:
+    lab = Lab.at(tmp_path)
+    lab.rows("select 1")
+    with create_engine(f"sqlite:///{tmp_path / 'ledger.db'}").begin() as con:
+        con.execute(text("update ledger_meta set value = '1' where name = 'schema_version'"))
+    with pytest.raises(SettingsError, match="not careloop's: alert_items, alerts"):
+        lab.rows("select 1")
+
+
+def test_the_warehouse_sees_escalations_and_their_changes(world: World) -> None:
+    world.escalate([ticket(1), ticket(2)])
+    first = warehouse(world.lab)
+    assert first.execute("select count(*) from ledger.escalations").fetchall() == [(2,)]
+    world.escalate([ticket(1, stopped_at=AT + MINUTE, is_open=False), ticket(2)], NOW + HOUR)
+    con = warehouse(world.lab)
+    last = con.execute(
+        "select case_id, arg_max(e.state, seq), max(at_utc)::varchar from ledger.escalations "
+        "inner join ledger.escalation_events as e using (escalation_id) group by 1 order by 1"
+    )
+    assert last.fetchall() == [
+        ("T1", "fulfilled", "2026-11-02 02:01:00"),
+        ("T2", "open", "2026-11-02 02:00:00"),
+    ]
+    names = ("escalations", "escalation_events")
+    assert [len(mirror.files(world.lab.settings, name)) for name in names] == [1, 2]
+
+
+def warehouse(lab: Lab) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect()
+    con.execute("create schema raw")
+    con.execute("create table raw.contacts (customer_id varchar, phone varchar, email varchar, "
+                "wecom_id varchar, push_token varchar)")  # fmt: skip
+    mirror.write_ledger(con, lab.settings)
+    return con
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("level: warning, tell", "level: nobody, tell", "is no level of escalation"),
+        ("level: department, tell", "level: warning, tell", "stands there twice"),
+        ("level: warning, tell: [told]", "level: warning, tell: [told, told]", "twice"),
+        ("level: warning, tell: [told]", "level: warning, tell: [boss]", "told"),
+        ("digest_at: 09:30", "digest_at: 25:00", "is not a time of day"),
+        ("most_rows: 30", "most_rows: 0", "most_rows"),
+        ("id: supervisor, to:", "id: warning, to:", "level before a target is missed"),
+        ("after: 24h, to: department", "after: 2wd, to: department", "must be in real time"),
+    ],
+)
+def test_what_a_pack_may_say_of_alerts(tmp_path: Path, old: str, new: str, said: str) -> None:
+    shutil.copytree(PROJECT_ROOT / "programs", tmp_path / "programs")
+    file = tmp_path / "programs" / "retail_care" / "program.yml"
+    content = file.read_text("utf-8")
+    assert content.count(old) == 1
+    file.write_text(content.replace(old, new), "utf-8")
+    with pytest.raises(InvalidProgram, match=said):
+        load_program(str(file.parent))
+
+
+# -- command line --------------------------------------------------------------------------------
+
+
+def careloop(world: World, *arguments: str, to: Any = app) -> str:
+    more = ["--home", str(world.lab.settings.home)]
+    result = CliRunner().invoke(to, [*arguments, *more])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    assert max(map(width, result.output.splitlines())) <= 100
+    return result.output
+
+
+def test_listing_and_withdrawing(small: World) -> None:
+    small.escalate([soon(1), ticket(2, owner_id="S2"), ticket(3, breached_at=AT - 25 * HOUR)])
+    shown = careloop(small, "escalations")
+    assert [shown.count(word) for word in ("T1", "T2", "T3")] == [1, 1, 2]
+    assert "投诉响应" in shown
+    assert "T1" not in careloop(small, "escalations", "--owner", "S2")
+    found = json.loads(careloop(small, "escalations", "--json"))
+    assert {row["state"] for row in found} == {"open"}
+    name = next(row["escalation_id"] for row in found if row["case_id"] == "T2")
+    said = careloop(small, "escalations", "withdraw", name[:10], "--reason", "settled by phone")
+    assert said == f"{name[:12]}: withdrawn\n"
+    assert "no escalations" in careloop(small, "escalations", "--owner", "S2")
+    everything = careloop(small, "escalations", "--state", "all")
+    assert "已撤销" in everything
+    with pytest.raises(SettingsError, match="there is no state late"):
+        careloop(small, "escalations", "--state", "late")
+    with pytest.raises(SettingsError, match="empty"):
+        careloop(small, "escalations", "withdraw", name, "--reason", " ")
+
+
+def test_what_is_due(small: World) -> None:
+    alone = typer.Typer()
+    alone.command()(due)
+    with pytest.raises(SettingsError, match="there are no clocks"):
+        careloop(small, to=alone)
+    clocks = [
+        soon(1),
+        soon(2, due_at=AT + 9 * HOUR),
+        soon(3, state="paused", due_at=None),
+        ticket(4, owner_id="S2"),
+        ticket(5, is_open=False, stopped_at=AT),
+    ]
+    clocks_file(small.lab.settings.home, clocks, name="20261101T1000-service")
+    clocks_file(small.lab.settings.home, [soon(9)], name="20261031T2300-service")
+    shown = careloop(small, "--hours", "3", to=alone)
+    assert "1 late, 0 due within 3 h, as of 2026-11-01 10:00" in shown
+    clocks_file(small.lab.settings.home, clocks, name="20261102T1000-service")
+    shown = careloop(small, to=alone)
+    assert "1 late, 1 due within 8 h, as of 2026-11-02 10:00" in shown
+    found = json.loads(careloop(small, "--hours", "10", "--json", to=alone))
+    assert [row["case_id"] for row in found["due"]] == ["T1", "T2", "T4"]
+    only = json.loads(careloop(small, "--owner", "S2", "--json", to=alone))
+    assert [row["case_id"] for row in only["due"]] == ["T4"]

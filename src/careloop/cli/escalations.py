@@ -15,6 +15,7 @@ from careloop.clock import now
 from careloop.errors import SettingsError
 from careloop.escalate.clocks import as_of_of, newest_clocks, open_clocks
 from careloop.escalate.rows import Due, by_owner, due_rows, level_title
+from careloop.escalate.words import word, words
 from careloop.ledger.database import Ledger, has_ledger, open_ledger
 from careloop.ledger.escalations import STATES, listed, withdraw
 from careloop.program.base import language
@@ -25,6 +26,8 @@ from careloop.settings import Settings, load_settings
 
 EVERY = "all"
 LONGEST_REASON = 200
+LISTED = ("id", "owner", "case", "clock", "level", "told", "when", "raised", "state")
+DUE = ("owner", "case", "what", "urgency", "clock", "target", "when")
 
 escalations_app = typer.Typer(invoke_without_command=True)
 
@@ -66,8 +69,9 @@ def escalations(
     if not rows:
         console().print(f"no escalations ({state})", markup=False)
         return
-    titles = ["id", "owner", "case", "clock", "level", "told", "late / due", "raised", "state"]
-    print_table(titles, [_line(row, pack) for row in rows], tight=True, whole=("id", "case"))
+    # What all have in common takes no room.
+    keys = LISTED if state == EVERY else LISTED[:-1]
+    _print(keys, [_line(row, pack)[: len(keys)] for row in rows], pack)
 
 
 @escalations_app.command("withdraw")
@@ -127,8 +131,13 @@ def due(
     )
     if rows:
         lines = [line for name, mine in by_owner(rows) for line in _group(name, mine, lang)]
-        titles = ["owner", "case", "kind", "urgency", "clock", "target", "when"]
-        print_table(titles, lines, tight=True, whole=("owner", "case"))
+        _print(DUE, lines, pack)
+
+
+def _print(keys: tuple[str, ...], rows: list[list[object]], pack: Program) -> None:
+    titles = [words()["columns"][key][language(pack.locales[0])] for key in keys]
+    whole = [title for key, title in zip(keys, titles, strict=True) if key != "clock"]
+    print_table(titles, rows, tight=True, whole=whole)
 
 
 def _due(
@@ -151,7 +160,7 @@ def _group(owner: str | None, rows: list[Due], lang: str) -> list[list[object]]:
             row.urgency,
             row.clock,
             row.target,
-            row.when(lang),
+            row.when(lang, short=True),
         ]
         for i, row in enumerate(rows)
     ]
@@ -167,10 +176,10 @@ def _line(row: Any, pack: Program) -> list[object]:
         row.case_id,
         shown.clock,
         level_title(row.level, pack, lang),
-        row.staff_id,
-        shown.when(lang),
+        row.staff_id or words()["columns"]["team"][lang],
+        shown.when(lang, short=True),
         f"{raised:%m-%d %H:%M}",
-        row.state,
+        word("states", row.state, lang),
     ]
 
 

@@ -98,7 +98,7 @@ def _brief(row: Due, lang: str) -> list[str]:
 
 
 def _joined(texts: list[str], lang: str) -> str:
-    return ("，" if lang == "zh" else ", ").join(text for text in texts if text)
+    return ("，" if lang == "zh" else ", ").join(dict.fromkeys(text for text in texts if text))
 
 
 def _wrapped(first: str, later: str, parts: list[str]) -> list[str]:

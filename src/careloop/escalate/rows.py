@@ -30,11 +30,12 @@ class Due:
     since: datetime | None
     level: str
 
-    def when(self, lang: str) -> str:
+    def when(self, lang: str, *, short: bool = False) -> str:
         """Since when it is late, or when it is due."""
         if self.since is None:
             return say("paused", lang)
-        return say("late" if self.is_late else "due", lang, at=f"{self.since:%m-%d %H:%M}")
+        late = "late_short" if short else "late"
+        return say(late if self.is_late else "due", lang, at=f"{self.since:%m-%d %H:%M}")
 
 
 def due_rows(found: Iterable[Any], program: Program) -> list[Due]:
