@@ -52,7 +52,6 @@ GRAINS = {
     "fct_follow_ups": "follow_up_id",
     "rpt_response_times": "period_start, clock, slice, slice_value",
     "fct_corrections": "ticket_id, clock",
-<<<<<<< HEAD
     "fct_pain_point_cases": "case_id",
     "fct_pain_point_findings": "finding_key",
     "rpt_pain_points": "period_type, period_start, pain_point, touchpoint",
@@ -72,8 +71,6 @@ GRAINS = {
     "int_cases": "case_id",
     "fct_ticket_clocks": "ticket_id, clock",
     "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
-=======
->>>>>>> pains
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",

@@ -1,6 +1,8 @@
 """Rounds between two refreshes: what they find, that they agree with a refresh, and do no harm."""
 
-from datetime import datetime
+import json
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,7 +19,8 @@ from careloop.errors import BusyError, SettingsError
 from careloop.explain.read import explain
 from careloop.home import hold
 from careloop.ledger.database import open_ledger, utc
-from careloop.ledger.tables import messages
+from careloop.ledger.tables import escalations, messages
+from careloop.program.base import duration_seconds
 from careloop.program.load import load_program
 from careloop.program.service_rules import SERVICE_EVENTS, service_rules
 from careloop.published import decision_files, is_of_watch, watch_files
@@ -25,8 +28,8 @@ from careloop.service import entities_of_service, service_round
 from careloop.settings import Settings
 from careloop.transform.dbt import manifest
 from careloop.watch import watch
-from careloop.watch.models import TAKEN, selection
-from conftest import Company, table_text
+from careloop.watch.models import RESULTS, TAKEN, selection
+from conftest import DAYS, Company, table_text
 
 PACK = load_program("retail_care")
 ZONE = ZoneInfo(PACK.zone)
@@ -207,3 +210,139 @@ def test_the_command_prints_a_round(home: Settings, monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "as of 2026-11-01 14:00, going on from 20261101T0000-" in result.output
+
+
+CLOCKS = {
+    "fct_ticket_clocks": "ticket_id",
+    "fct_ticket_clock_events": "ticket_id",
+    "fct_case_clocks": "case_id",
+    "fct_incidents": "incident_id",
+    "fct_late_deliveries": "order_id",
+}
+
+
+@pytest.mark.parametrize("table", CLOCKS)
+def test_open_cases_are_those_a_refresh_of_the_hour_computes(
+    past: dict[str, Path], table: str
+) -> None:
+    """Row by row, every column, of all that the round looked at."""
+    assert set(CLOCKS) | {"fct_care_decisions"} == set(RESULTS)
+    key = CLOCKS[table]
+    with duckdb.connect() as con:
+        con.execute(f"attach '{past['watch']}' as w (read_only)")
+        con.execute(f"attach '{past['refresh']}' as f (read_only)")
+        mine = con.execute(f"select count(*) from w.{table}").fetchall()[0][0]
+        only = f"where {key} in (select {key} from w.{table})"
+        assert con.execute(f"from w.{table} except all (from f.{table})").fetchall() == []
+        assert (
+            con.execute(
+                f"select * from (from f.{table} {only}) except all (from w.{table})"
+            ).fetchall()
+            == []
+        )
+    assert mine or table in ("fct_case_clocks", "fct_incidents")
+
+
+def test_no_open_clock_is_overlooked(past: dict[str, Path]) -> None:
+    with duckdb.connect() as con:
+        con.execute(f"attach '{past['watch']}' as w (read_only)")
+        con.execute(f"attach '{past['refresh']}' as f (read_only)")
+        overlooked = con.execute(
+            "select ticket_id, clock from f.fct_ticket_clocks where is_open "
+            "except select ticket_id, clock from w.fct_ticket_clocks"
+        ).fetchall()
+        since = con.execute(
+            "select count(*) from f.fct_ticket_clocks "
+            "where breached_at between timestamp '2026-09-30 16:00' and timestamp '2026-10-02 07:30'"
+        ).fetchall()[0][0]
+        found = con.execute(
+            "select count(*) from w.fct_ticket_clocks "
+            "where breached_at between timestamp '2026-09-30 16:00' and timestamp '2026-10-02 07:30'"
+        ).fetchall()[0][0]
+    assert overlooked == []
+    assert found == since > 0
+
+
+EXPECTED = """
+with
+rounds as (
+    select unnest(generate_series(
+        timestamp '{first}', timestamp '{last}', interval 1 hour
+    )) as moment
+),
+levels as (select * from (values {levels}) as l (level, after_seconds))
+select c.ticket_id, c.clock, c.cycle, l.level, min(r.moment) as raised_at
+from fct_ticket_clocks as c
+cross join levels as l
+inner join rounds as r
+    on c.breached_at + to_seconds(l.after_seconds) <= r.moment
+    and coalesce(c.stopped_at > r.moment, true)
+where c.ticket_id not in (select ticket_id from fct_tickets where reopened_count > 0)
+group by all
+order by all
+"""
+
+
+@pytest.mark.slow
+def test_a_week_hour_by_hour(
+    fresh: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """168 rounds of the real flow: who had to be told is what one query over the clocks says
+    that were known when the week was over, each once, at the first round after the moment."""
+    hour_by_hour(fresh, tmp_path, monkeypatch, 168)
+
+
+def hour_by_hour(
+    fresh: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    from flows.service import service
+    from prefect.testing.utilities import prefect_test_harness
+
+    settings = fresh.copy(tmp_path / "home")
+    end = at(DAYS[-1])
+    start = end - timedelta(hours=hours)
+    refresh_once(settings, f"{start:%Y-%m-%dT%H:%M}", Steps(quiet=True))
+    monkeypatch.setenv("CARELOOP_HOME", str(settings.home))
+    monkeypatch.setenv("CARELOOP_SOURCES", json.dumps([str(path) for path in settings.sources]))
+    moments = [start + timedelta(hours=n) for n in range(1, hours + 1)]
+    took = []
+    with prefect_test_harness(server_startup_timeout=120):
+        for moment in moments:
+            begun = time.perf_counter()
+            told = {"as_of": f"{moment:%Y-%m-%dT%H:%M}", "now": moment.isoformat()}
+            state = service(program=PACK.name, **told, return_state=True)
+            assert state.is_completed(), state.message
+            took.append(time.perf_counter() - begun)
+        before = escalated(settings), in_ledger(settings)
+        service(program=PACK.name, **told, return_state=True)
+    assert (escalated(settings), in_ledger(settings)) == before
+    print(f"seconds a round: {sorted(took)[len(took) // 2]:.2f} (median of {len(took)})")
+    steps = {s.id: duration_seconds(s.after) if s.after else 0 for s in PACK.sla.escalation}
+    sql = EXPECTED.format(
+        first=utc(moments[0]),
+        last=utc(moments[-1]),
+        levels=", ".join(f"('{level}', {seconds})" for level, seconds in steps.items()),
+    )
+    expected = rows(Path(fresh.summaries[-1]["published"]), sql)
+    reopened = {
+        ticket
+        for (ticket,) in rows(
+            Path(fresh.summaries[-1]["published"]),
+            "select ticket_id from fct_tickets where reopened_count > 0",
+        )
+    }
+    found = sorted(row for row in escalated(settings) if row[3] in steps and row[0] not in reopened)
+    assert found == expected
+    assert len(expected) > hours // 12
+    keys = [row.decision_key for row in in_ledger(settings)]
+    assert len(keys) == len(set(keys))
+
+
+def escalated(settings: Settings) -> list[tuple]:
+    """Every escalation of a ticket: ticket, clock, cycle, level, when it was raised (UTC)."""
+    e = escalations.c
+    with open_ledger(settings) as ledger, ledger.read() as con:
+        found = con.execute(
+            select(e.case_id, e.clock, e.cycle, e.level, e.raised_at).where(e.case_kind == "ticket")
+        )
+        return sorted(tuple(row) for row in found)

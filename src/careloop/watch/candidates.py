@@ -146,10 +146,11 @@ def _tickets(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> st
 
 
 def _orders(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str:
-    """Orders that may be late: not delivered yet, or only since. One that was lost longer ago
-    than any rule looks back is left alone."""
+    """Orders that may be late or stand still: not delivered yet, or only since. One that was lost
+    longer ago than any rule looks back is left alone."""
     relation = current(lake, entities()["orders"])
     back = _look_back(program)
+    resting = int(rough_days(program.late_delivery.no_movement_after) * DAY)
     parts = [
         "select order_id from changed_orders",
         "select case_id from watch.escalated where case_kind = 'order'",
@@ -157,7 +158,8 @@ def _orders(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str
         "where delivered_at is null and cancelled_at is null "
         "and coalesce(status not in ('delivered', 'completed', 'cancelled', 'returned'), true) "
         f"and coalesce(promised_at, shipped_at, ordered_at) > as_of - to_seconds({back}) "
-        "and ordered_at <= until",
+        "and ordered_at <= until and (coalesce(promised_at, shipped_at, ordered_at) <= until "
+        f"or ordered_at <= until - to_seconds({resting}))",
     ]
     if _has(con, "fct_case_clocks"):
         parts.append(

@@ -36,6 +36,7 @@ KEPT = 4
 OPEN_ONLY = {
     "fct_ticket_clocks": "semi join warehouse.watch.open_tickets using (ticket_id)",
     "fct_ticket_clock_events": "semi join warehouse.watch.open_tickets using (ticket_id)",
+    "fct_late_deliveries": "semi join warehouse.watch.open_orders using (order_id)",
     "fct_case_clocks": "semi join (select c.case_kind, c.case_id from fct_case_clocks as c, "
     "warehouse.watch.since where is_open and coalesce(breached_at > missed_from, true) "
     "or stopped_at > since.as_of union select case_kind, case_id from warehouse.watch.escalated) "
