@@ -61,8 +61,10 @@ def escalate(
         reached = clocks.reached()
         with ledger.write() as con:
             hold_lock(con, ESCALATING)
-            changed = clocks.changed(escalations.open_ones(con, KNOWN.names))
-            done = _close_or_update(con, changed, moment)
+            before = escalations.open_ones(con, KNOWN.names)
+            done = _close_or_update(con, clocks.changed(before), moment)
+            opened = {row["escalation_id"] for row in before}
+            reached = [row for row in reached if row["escalation_id"] not in opened]
             there = escalations.known(con, [row["escalation_id"] for row in reached])
             again = [
                 row

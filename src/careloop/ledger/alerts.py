@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from careloop.ledger.escalations import is_open
 from careloop.ledger.messages import insert_new
+from careloop.ledger.prepared import Prepared
 from careloop.ledger.tables import alert_items, alerts, escalations
 
 A, T, E = alerts.c, alert_items.c, escalations.c
@@ -46,8 +47,10 @@ def alert_id(kind: str, staff_id: str | None, about: Iterable[str]) -> str:
 
 
 def open_escalations(con: Connection, levels: Sequence[str]) -> list[Any]:
-    """The open escalations of these levels, in the order they were raised."""
-    query = select(escalations).where(is_open(), E.level.in_(levels)).order_by(E.seq)
+    """Level, urgency, whom and whose of the open escalations of these levels, in the order they
+    were raised."""
+    columns = (E.escalation_id, E.level, E.urgency, E.staff_id, E.owner_id)
+    query = select(*columns).where(is_open(), E.level.in_(levels)).order_by(E.seq)
     return list(con.execute(query))
 
 
@@ -79,18 +82,23 @@ def insert_alert(
             | {"planned_at": at, "state": "planned", "state_at": at, "attempts": 0, "failures": 0}
         ],
     )
-    insert_new(
-        con,
-        alert_items,
-        [{"escalation_id": e, "audience": audience, "alert_id": name} for e, audience in items],
-    )
     if items:
-        con.execute(
-            update(escalations)
-            .where(E.escalation_id == bindparam("this"), E.alert_id.is_(None))
-            .values(alert_id=name),
-            [{"this": escalation_id} for escalation_id, _ in items],
+        _ITEM.run(
+            con,
+            *[
+                {"escalation_id": escalation, "audience": audience, "alert_id": name}
+                for escalation, audience in items
+            ],
         )
+        _FIRST.run(con, *[{"this": escalation, "first": name} for escalation, _ in items])
+
+
+_ITEM = Prepared(insert(alert_items).inline(), [column.name for column in alert_items.c])
+_FIRST = Prepared(
+    update(escalations)
+    .where(E.escalation_id == bindparam("this"), E.alert_id.is_(None))
+    .values(alert_id=bindparam("first"))
+)
 
 
 def has_alert(con: Connection, name: str) -> bool:

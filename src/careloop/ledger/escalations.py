@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal, null, select, update
 
 from careloop.errors import SettingsError
 from careloop.ledger.database import Ledger, utc
+from careloop.ledger.prepared import Prepared
 from careloop.ledger.tables import escalation_events, escalations
 
 E = escalations.c
@@ -57,14 +58,14 @@ def known(con: Connection, ids: Sequence[str]) -> dict[str, Any]:
 def raise_new(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:
     """Insert escalations that are not there."""
     if rows:
-        con.execute(insert(escalations), [{**row, "state": "open"} for row in rows])
+        _INSERT.run(con, *[{**dict.fromkeys(_COLUMNS), **row, "state": "open"} for row in rows])
         _record(con, ((r["escalation_id"], at, "open", r["elapsed_seconds"], None) for r in rows))
 
 
 def reopen(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:
     """Open again what was over."""
     if rows:
-        changes = {"state": "open", "closed_at": None, "last_seen_at": at}
+        changes = {"state": "open", "closed_at": null(), "last_seen_at": at}
         _update(con, rows, changes, _MOVING)
         why = "its clock runs again"
         _record(con, ((r["escalation_id"], at, "open", r["elapsed_seconds"], why) for r in rows))
@@ -141,17 +142,20 @@ def _update(
         .where(E.escalation_id == bindparam("this"))
         .values(**fixed, **{name: bindparam(f"new_{name}") for name in moving})
     )
-    con.execute(
-        statement,
-        [
+    Prepared(statement).run(
+        con,
+        *[
             {"this": row["escalation_id"], **{f"new_{name}": row[name] for name in moving}}
             for row in rows
         ],
     )
 
 
+_COLUMNS = [column.name for column in escalations.c if column.name != "seq"]
+_INSERT = Prepared(insert(escalations).inline(), _COLUMNS)
 _EVENT = ("escalation_id", "at_utc", "state", "elapsed_seconds", "reason")
+_RECORD = Prepared(insert(escalation_events).inline(), _EVENT)
 
 
 def _record(con: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    con.execute(insert(escalation_events), [dict(zip(_EVENT, row, strict=True)) for row in rows])
+    _RECORD.run(con, *[dict(zip(_EVENT, row, strict=True)) for row in rows])
