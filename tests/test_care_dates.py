@@ -491,7 +491,7 @@ class Reference:
         """Ticket by ticket, from the first clock that ran out to the last."""
         for t in self.raw["tickets"]:
             waits: list[dict] = []
-            for at, position, clock, turn, row in sorted(self.turns(t["ticket_id"])):
+            for at, _, clock, turn, row in sorted(self.turns(t["ticket_id"])):
                 if at > self.as_of:
                     continue
                 covered = any(w["stopped_at"] is None or w["stopped_at"] > at for w in waits)
@@ -648,8 +648,9 @@ def random_raw(rng: random.Random, town_day: dt.date, zone: ZoneInfo) -> Raw:
     for survey in raw["surveys"]:
         survey["asked_at"] = min(survey["asked_at"], survey["answered_at"] or survey["asked_at"])
         if rng.random() < 0.3:
-            survey["customer_id"], survey["asked_at"] = "c1", utc(
-                dt.datetime.combine(town_day - dt.timedelta(days=20), dt.time()), zone
+            survey["customer_id"], survey["asked_at"] = (
+                "c1",
+                utc(dt.datetime.combine(town_day - dt.timedelta(days=20), dt.time()), zone),
             )
     random_service(rng, raw, at)
     raw["follow_ups"] = [
