@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -99,6 +100,14 @@ RULES = """
 - [points, event, {name: points_expiring, until: 30d}, null, null]
 - [replacement, event, {name: replacement_due, until: 14d, unless: [ordered]}, null, null]
 - [referral, event, {name: referral_converted, until: 1mo}, null, null]
+- [opened, event, {name: ticket_opened, until: 36h, kinds: [complaint, fault], unless: [ticket_answered]}, null, 1wd]
+- [opened_here, event, {name: ticket_opened, until: 3d, touchpoints: [consult, use], urgencies: [urgent]}, null, null]
+- [overdue, event, {name: ticket_overdue, until: 5d}, null, null]
+- [overdue_complaint, event, {name: ticket_overdue, after: 1h, until: 4wd, kinds: [complaint]}, null, 24h]
+- [stalled, event, {name: delivery_stalled, until: 5d, unless: [returned, delivered]}, null, null]
+- [low, event, {name: low_score, kinds: [csat], until: 10d, unless: [contacted]}, null, 24h]
+- [low_any, event, {name: low_score, after: 1d, until: 9wd}, null, null]
+- [incident, event, {name: incident, until: 30h}, null, null]
 """
 # as_of in local time and the zone: around leap days, month ends, clock changes, make-up days.
 MOMENTS = [
@@ -111,6 +120,10 @@ MOMENTS = [
     ("2026-03-30 00:00", "Europe/Berlin"), ("2026-03-29 12:00", "Europe/Berlin"),
     ("2026-10-26 00:00", "Europe/Berlin"), ("2028-02-29 00:00", "Europe/Berlin"),
 ]  # fmt: skip
+# Targets of clocks: key, position, what starts and stops it.
+TARGETS = [("k1", 1, "ticket_opened", "first_response"), ("k2", 2, "handed_over", "solved"),
+           ("k3", 3, "ticket_opened", "automatic_answer"),
+           ("k4", 4, "ticket_solved", "survey_asked")]  # fmt: skip
 Raw = dict[str, list[dict[str, Any]]]
 Found = tuple[str, str, str, dt.date, dt.datetime, dt.datetime]
 
@@ -202,6 +215,37 @@ class Town:
             insert into intermediate.int_customer_preferences (customer_id, preferred_channel)
             select customer_id, 'wecom' from staging.stg_customers;
         """)
+
+    def fill(self, raw: Raw) -> None:
+        """Clocks, statuses and incidents, as the models of the service give them."""
+        for name in ("int_clocks", "int_ticket_statuses", "int_incident_tickets"):
+            for row in raw.get(name, []):
+                marks = ", ".join("?" * len(row))
+                self.con.execute(
+                    f"insert into intermediate.{name} ({', '.join(row)}) values ({marks})",
+                    list(row.values()),
+                )
+        for key, position, starts, stops in TARGETS:
+            self.con.execute(
+                "insert into intermediate.int_sla_targets values (?, ?, ?, ?)",
+                [key, position, starts, stops],
+            )
+        worked = 0
+        for opens, closes in self.hours():
+            length = int((closes - opens).total_seconds())
+            self.con.execute(
+                "insert into intermediate.int_service_time values (?, ?, ?, ?)",
+                [opens, closes, worked, worked + length],
+            )
+            worked += length
+
+    def hours(self) -> list[tuple[dt.datetime, dt.datetime]]:
+        """Working hours around the day in UTC."""
+        rows = self.con.execute(
+            "select opens_at, closes_at from program.work_intervals where date between "
+            "?::date - 200 and ?::date + 60 order by 1", [self.local, self.local]
+        ).fetchall()  # fmt: skip
+        return [(utc(a, self.zone), utc(b, self.zone)) for a, b in rows]
 
     def candidates(self) -> list[dict[str, Any]]:
         self.models.run(*MODELS)
@@ -365,6 +409,8 @@ class Reference:
             ends = self.end(at, day, trigger["until"])
             if not came_up_at <= self.as_of < ends:
                 continue
+            if not self.narrowed(trigger, order or {}):
+                continue
             if any(self.off(why, customer, at, order) for why in trigger.get("unless", [])):
                 continue
             due = self.end(came_up_at, came_up, act) if act else ends
@@ -375,6 +421,11 @@ class Reference:
                 best[customer] = (at, found)
         yield from (found for _, found in best.values())
 
+    def narrowed(self, trigger: dict, row: dict) -> bool:
+        columns = {"kinds": "kind", "urgencies": "urgency", "touchpoints": "touchpoint"}
+        return all(row.get(column) in trigger[name] for name, column in columns.items()
+                   if name in trigger)  # fmt: skip
+
     def off(self, why: str, customer: str, at: dt.datetime, order: dict | None) -> bool:
         mine = lambda entity: [r for r in self.raw[entity] if r["customer_id"] == customer]  # noqa: E731
         if why in ("returned", "delivered"):
@@ -382,6 +433,9 @@ class Reference:
                       "delivered": ("delivered", "completed")}[why]  # fmt: skip
             column = {"returned": "cancelled_at", "delivered": "delivered_at"}[why]
             return self.status(order) in states or self.seen(order, column) is not None
+        if why == "ticket_answered":
+            return any(self.seen(order, c) for c in ("acknowledged_at", "first_response_at",
+                                                     "resolved_at", "closed_at"))  # fmt: skip
         if why == "ticket_open":
             return any(
                 t["opened_at"] <= self.as_of and not self.seen(t, "resolved_at")
@@ -421,10 +475,73 @@ class Reference:
             for t in raw["tickets"]:
                 if (at := seen(t, "resolved_at")) and t["opened_at"] <= self.as_of:
                     yield t["customer_id"], f"{name}:{t['ticket_id']}:{self.day(at)}", at, None
+        elif name in ("ticket_opened", "ticket_overdue", "low_score", "incident"):
+            yield from getattr(self, name)()
         elif name == "referral_converted":
             for r in raw["referrals"]:
                 if (at := seen(r, "converted_at")) and r["at"] <= self.as_of:
                     yield r["referrer_id"], f"{name}:{r['referral_id']}", at, None
+
+    def ticket_opened(self) -> Iterator[tuple[str, str, dt.datetime, dict]]:
+        for t in self.raw["tickets"]:
+            if t["opened_at"] <= self.as_of:
+                yield t["customer_id"], f"ticket_opened:{t['ticket_id']}", t["opened_at"], t
+
+    def ticket_overdue(self) -> Iterator[tuple[str, str, dt.datetime, dict]]:
+        """Ticket by ticket, from the first clock that ran out to the last."""
+        for t in self.raw["tickets"]:
+            waits: list[dict] = []
+            for at, _, clock, turn, row in sorted(self.turns(t["ticket_id"])):
+                if at > self.as_of:
+                    continue
+                covered = any(w["stopped_at"] is None or w["stopped_at"] > at for w in waits)
+                waits.append(row)
+                if row["is_open"] and not covered and t["opened_at"] <= self.as_of:
+                    again = f":{turn}" if turn > 1 else ""
+                    key = f"ticket_overdue:{t['ticket_id']}:{clock}:department{again}"
+                    yield t["customer_id"], key, at, t
+
+    def turns(self, ticket_id: str) -> Iterator[tuple]:
+        told = {key: position for key, position, starts, stops in TARGETS
+                if starts != "ticket_solved" and stops != "automatic_answer"}  # fmt: skip
+        states = [s for s in self.raw["int_ticket_statuses"] if s["ticket_id"] == ticket_id]
+        states.sort(key=lambda s: s["from_at"])
+        settled = ("solved", "closed")
+        again = [b["from_at"] for a, b in pairwise(states)
+                 if a["status"] in settled and b["status"] not in settled]  # fmt: skip
+        for row in self.raw["int_clocks"]:
+            if row["case_id"] == ticket_id and row["target_key"] in told and row["breached_at"]:
+                later = [at for at in again if at > row["breached_at"]]
+                at = max([*later, row["breached_at"]]) + dt.timedelta(hours=24)
+                yield at, told[row["target_key"]], row["clock"], row["cycle"] + len(later), row
+
+    def low_score(self) -> Iterator[tuple[str, str, dt.datetime, dict]]:
+        limits = {"csat": 0.25, "nps": 0.3}
+        surveys: dict[tuple, list[dict]] = {}
+        for s in self.raw["surveys"]:
+            if s["asked_at"] <= self.as_of:
+                surveys.setdefault((s["customer_id"], s["asked_at"]), []).append(s)
+        for (customer, _), asked in surveys.items():
+            low = []
+            for s in asked:
+                share = (s["score"] - s["scale_min"]) / (s["scale_max"] - s["scale_min"])
+                if share <= limits.get(s["kind"], -1) and (at := self.seen(s, "answered_at")):
+                    low.append((at, share, s["response_id"], s))
+            if low:
+                at, _, _, worst = min(low, key=lambda found: found[:3])
+                key = f"low_score:{min(s['response_id'] for s in asked)}"
+                yield customer, key, at, worst
+
+    def incident(self) -> Iterator[tuple[str, str, dt.datetime, dict | None]]:
+        found: dict[tuple[str, str], dt.datetime] = {}
+        for t in self.raw["tickets"]:
+            for i in self.raw["int_incident_tickets"]:
+                if i["ticket_id"] == t["ticket_id"] and t["opened_at"] <= self.as_of:
+                    key = (t["customer_id"], i["incident_id"])
+                    at = max(i["began_at"], t["opened_at"])
+                    found[key] = min(at, found.get(key, at))
+        for (customer, incident), at in found.items():
+            yield customer, f"incident:{incident}", at, None
 
     def first_and_last(self, name: str) -> Iterator[tuple[str, str, dt.datetime, dict | None]]:
         for customer in {o["customer_id"] for o in self.raw["orders"]}:
@@ -451,14 +568,31 @@ class Reference:
             return changed if state == "completed" else None
         if name.startswith("order_"):
             return seen(order, name.removeprefix("order_") + "_at")
-        promised = order.get("promised_at")
-        if not promised and (shipped := seen(order, "shipped_at")):
-            promised = self.midnight(self.day(shipped) + dt.timedelta(days=5 + 1))
+        if name == "delivery_stalled":
+            return self.stalled_at(order)
+        promised = self.promised_at(order)
         if not promised or state == "pending":
             return None
         late = promised + dt.timedelta(days=10 if name == "delivery_lost" else 0)
         done = seen(order, "delivered_at") or seen(order, "cancelled_at")
         return None if done and done <= late else late
+
+    def stalled_at(self, order: dict) -> dt.datetime | None:
+        promised = self.promised_at(order)
+        times = ("paid_at", "shipped_at", "updated_at")
+        moves = [at for name in times if (at := self.seen(order, name))]
+        if self.status(order) not in ("paid", "preparing", "shipped") or not moves:
+            return None
+        if promised and promised <= self.as_of:
+            return None
+        return max(moves) + dt.timedelta(hours=72)
+
+    def promised_at(self, order: dict) -> dt.datetime | None:
+        seen = self.seen
+        promised = order.get("promised_at")
+        if not promised and (shipped := seen(order, "shipped_at")):
+            promised = self.midnight(self.day(shipped) + dt.timedelta(days=5 + 1))
+        return promised
 
 
 # -- random companies --------------------------------------------------------------------------
@@ -498,14 +632,27 @@ def random_raw(rng: random.Random, town_day: dt.date, zone: ZoneInfo) -> Raw:
     ]  # fmt: skip
     raw["tickets"] = [
         {"ticket_id": f"t{i}", "customer_id": rng.choice(names), "opened_at": at(),
-         "resolved_at": maybe(at(8), 0.8)} for i in range(12)
+         "resolved_at": maybe(at(8), 0.8), "kind": rng.choice(("complaint", "fault", "other")),
+         "urgency": rng.choice(("urgent", "general", None)),
+         "touchpoint": rng.choice(("consult", "use", "delivery")),
+         "first_response_at": maybe(at(8), 0.4), "is_complex": rng.random() < 0.3,
+         "owner_id": rng.choice(("m1", "m2", None))} for i in range(24)
     ]  # fmt: skip
     raw["surveys"] = [
         {"response_id": f"s{i}", "customer_id": rng.choice(names), "asked_at": at(),
-         "answered_at": maybe(at(10))} for i in range(6)
+         "answered_at": maybe(at(14)), "kind": (kind := rng.choice(("csat", "csat", "nps", "ces"))),
+         "scale_min": 0 if kind == "nps" else 1, "scale_max": 10 if kind == "nps" else 5,
+         "score": rng.randint(0, 10) if kind == "nps" else rng.randint(1, 5)}
+        for i in range(16)
     ]  # fmt: skip
     for survey in raw["surveys"]:
         survey["asked_at"] = min(survey["asked_at"], survey["answered_at"] or survey["asked_at"])
+        if rng.random() < 0.3:
+            survey["customer_id"], survey["asked_at"] = (
+                "c1",
+                utc(dt.datetime.combine(town_day - dt.timedelta(days=20), dt.time()), zone),
+            )
+    random_service(rng, raw, at)
     raw["follow_ups"] = [
         {"follow_up_id": f"f{i}", "customer_id": rng.choice(names), "planned_at": at(),
          "done_at": maybe(at(10))} for i in range(4)
@@ -515,6 +662,35 @@ def random_raw(rng: random.Random, town_day: dt.date, zone: ZoneInfo) -> Raw:
          "at": at(), "converted_at": maybe(at(60))} for i in range(8)
     ]  # fmt: skip
     return raw
+
+
+def random_service(rng: random.Random, raw: Raw, at: Any) -> None:
+    """Clocks that ran out, tickets that were taken up again, incidents."""
+    raw["int_clocks"], raw["int_ticket_statuses"], raw["int_incident_tickets"] = [], [], []
+    now = max(t["opened_at"] for t in raw["tickets"])
+    for ticket in raw["tickets"]:
+        for target, *_ in TARGETS:
+            breached = rng.choice((None, at(8), at(8), at(5)))
+            stopped = rng.choice((None, None, at(3)))
+            stopped = max(stopped, breached) if stopped and breached else stopped
+            if rng.random() < 0.7 and (breached is None or breached <= now):
+                raw["int_clocks"].append({
+                    "case_kind": "ticket", "case_id": ticket["ticket_id"], "cycle": 1,
+                    "owner_id": ticket["owner_id"], "clock": f"clock_{target}",
+                    "target_key": target, "clock_type": rng.choice(("calendar", "business")),
+                    "started_at": ticket["opened_at"], "stopped_at": stopped,
+                    "breached_at": breached, "is_open": stopped is None,
+                })  # fmt: skip
+        for from_at in sorted({at(7) for _ in range(rng.choice((0, 2, 4)))}):
+            raw["int_ticket_statuses"].append({
+                "ticket_id": ticket["ticket_id"], "from_at": from_at,
+                "status": rng.choice(("open", "pending", "solved", "solved", "closed")),
+            })  # fmt: skip
+        if rng.random() < 0.3:
+            raw["int_incident_tickets"].append({
+                "incident_id": "x", "ticket_id": ticket["ticket_id"],
+                "began_at": raw["tickets"][0]["opened_at"],
+            })  # fmt: skip
 
 
 def random_order(rng: random.Random, i: int, customer: str, at: Any, anniversary: Any) -> dict:
@@ -556,6 +732,13 @@ def test_occasions_are_those_of_the_reference(
     local = dt.datetime.fromisoformat(moment)
     raw = random_raw(rng, local.date(), ZoneInfo(zone))
     town = Town(programs[zone], local, raw)
+    for name in ("int_clocks", "int_ticket_statuses"):
+        when = {"int_clocks": "breached_at", "int_ticket_statuses": "from_at"}[name]
+        raw[name] = [r for r in raw[name] if not r[when] or r[when] <= town.as_of]
+    for row in raw["int_clocks"]:
+        if row["stopped_at"] and row["stopped_at"] > town.as_of:
+            row["stopped_at"], row["is_open"] = None, True
+    town.fill(raw)
     working = {d for (d,) in town.con.execute(
         "select date from program.calendar_days where is_workday").fetchall()}  # fmt: skip
     wanted = set(Reference(town, raw, working).occasions())
@@ -568,8 +751,31 @@ def test_occasions_are_those_of_the_reference(
     assert len({row["rule"] for row in rows}) > 12
     for row in rows:
         about = json.loads(row["about"])
+        if "new_due_at" in about:
+            assert dt.datetime.fromisoformat(about["new_due_at"]) == new_due(town, raw, row, about)
         assert list(about) == sorted(about)
         assert None not in about.values()
+
+
+def new_due(town: Town, raw: Raw, row: dict, about: dict) -> dt.datetime:
+    """24 hours later by the clock, from when the customer can be told: never from 21:00 to 09:00."""
+    at = row["occurred_at"]
+    local = at.replace(tzinfo=dt.UTC).astimezone(town.zone).replace(tzinfo=None)
+    if local.hour >= 21:
+        at = utc(dt.datetime.combine(local.date() + dt.timedelta(days=1), dt.time(9)), town.zone)
+    elif local.hour < 9:
+        at = utc(dt.datetime.combine(local.date(), dt.time(9)), town.zone)
+    (clock,) = [c for c in raw["int_clocks"]
+                if (c["case_id"], c["clock"]) == (about["ticket_id"], about["clock"])]  # fmt: skip
+    left = dt.timedelta(hours=24)
+    if clock["clock_type"] == "calendar":
+        return at + left
+    for opens, closes in town.hours():
+        worked = closes - max(opens, at)
+        if worked >= left:
+            return max(opens, at) + left
+        left -= max(worked, dt.timedelta())
+    raise AssertionError("the calendar is too short")
 
 
 # -- one by one --------------------------------------------------------------------------------

@@ -210,6 +210,7 @@ _IF_NOT = {
     "ordered": ("if nothing is bought before", "若此前未下单"),
     "delivered": ("if not delivered before", "若此前未签收"),
     "interacted": ("if no interaction before", "若此前无互动"),
+    "moved": ("if nothing changes before", "若此前无新进展"),
 }
 
 

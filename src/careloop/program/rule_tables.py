@@ -27,8 +27,9 @@ DEFAULT_EXPIRY = "1d"
 def rule_tables(program: Program) -> dict[str, TableData]:
     """``rules``: one row per active rule. ``rule_channels``: one per rule and channel, in order of
     preference. ``rule_lists``: one per rule, list (segments, stages, tiers, tags, channels,
-    alert_levels, entered_segments …, unless; kinds, urgencies, touchpoints of tickets) and value. ``channels``: one per channel there is,
-    with the column of contacts it goes to (none: by the customer's id) and a bit of its own."""
+    alert_levels, entered_segments …, unless; kinds, urgencies, touchpoints) and value.
+    ``channels``: one per channel there is, with the column of contacts it goes to (none: by the
+    customer's id) and a bit of its own."""
     text = pa.string()
     columns: dict[str, pa.DataType] = {"position": pa.int32(), **dict.fromkeys(_TEXTS, text)}
     for name in _DURATIONS:

@@ -56,6 +56,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "ordered": ("the customer has ordered since", "此后已下单"),
     "contacted": ("a person has been in contact since", "此后已有人工联系"),
     "answered": ("the customer has answered a survey since", "此后已答复问卷"),
+    "filter_kinds": ("kind", "类型"),
+    "filter_urgencies": ("urgency", "紧急程度"),
+    "filter_touchpoints": ("touchpoint", "触点"),
+    "urgent": ("urgent", "紧急"),
+    "general": ("general", "一般"),
     "segments": ("segment", "分层"),
     "stages": ("stage", "阶段"),
     "tiers": ("tier", "等级"),
@@ -192,7 +197,7 @@ class RuleWords:
         event = rule.trigger.event
         if event is None:
             return ""
-        what, until = self.word(event.name), self.duration(event.until)
+        what, until = self.word(event.name) + self._tickets(rule), self.duration(event.until)
         if event.after:
             after = self.duration(event.after)
             text = self.both(f"{after} to {until} after {what}", f"{what}后 {after}至 {until}")
@@ -202,6 +207,23 @@ class RuleWords:
             reasons = self.both(" or ", "或").join(self.word(name) for name in event.unless)
             text += self.both(f", unless {reasons}", f"（{reasons}则不做）")
         return text
+
+    def _tickets(self, rule: Rule) -> str:
+        """Which tickets or surveys the event is narrowed down to."""
+        event = rule.trigger.event
+        if event is None or not event.filters:
+            return ""
+        named = {"touchpoints": {t.id: self.text(t.title) for t in self.program.touchpoints}}
+        parts = [
+            self.word(f"filter_{name}")
+            + " "
+            + self.both(" or ", " 或 ").join(
+                named.get(name, {}).get(value, self.word(value)) for value in given
+            )
+            for name, given in event.filters.items()
+        ]
+        text = self.both("; ", "；").join(parts)
+        return self.both(f" ({text})", f"（{text}）")
 
     def audience(self, audience: Audience) -> str:
         """Whom the rule is for."""

@@ -31,12 +31,13 @@ _SOLVED = ("resolved_at", "closed_at")
 @dataclass(frozen=True)
 class Happening:
     """Something that happened or will. at: UTC. order: the order it is about. if_not: what must
-    not happen before: ordered, delivered, interacted."""
+    not happen before: ordered, delivered, interacted, moved. ticket: the ticket it is about."""
 
     id: str
     at: datetime
     order: dict[str, Any] | None = None
     if_not: str | None = None
+    ticket: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,16 @@ def _after_events(
 ) -> Iterator[tuple[str, Window, str | None]]:
     for happening in _happenings(event.name, program, facts):
         called_off = any(_called_off(name, happening, facts) for name in event.unless)
-        if not called_off:
+        if not called_off and _narrowed(event, happening):
             window = event_window(happening.at, event.after, event.until, program.zone, work)
             yield happening.id, window, happening.if_not
+
+
+def _narrowed(event: EventTrigger, happening: Happening) -> bool:
+    """Whether the rule is for such tickets."""
+    columns = {"kinds": "kind", "urgencies": "urgency", "touchpoints": "touchpoint"}
+    ticket = happening.ticket or {}
+    return all(ticket.get(columns[name]) in given for name, given in event.filters.items())
 
 
 def _called_off(unless: str, happening: Happening, facts: Facts) -> bool:
@@ -190,6 +198,9 @@ def _called_off(unless: str, happening: Happening, facts: Facts) -> bool:
         return order.get("delivered_at") is not None
     if unless == "advanced":
         return any(order.get(time) is not None for time in ("shipped_at", "delivered_at"))
+    if unless == "ticket_answered":
+        answered = ("acknowledged_at", "first_response_at", *_SOLVED)
+        return any((happening.ticket or {}).get(time) is not None for time in answered)
     if unless == "ticket_open":
         return any(t["opened_at"] and not any(t[c] for c in _SOLVED) for t in facts.tickets)
     if unless == "ordered":
@@ -222,14 +233,22 @@ def _happenings(name: str, program: Program, facts: Facts) -> Iterator[Happening
         carts = [row for row in facts.interactions if row["kind"] == "cart_abandon"]
         for row in sorted(carts, key=lambda row: (row["occurred_at"], row["interaction_id"]))[-1:]:
             yield Happening(f"{name}:{row['interaction_id']}", row["occurred_at"])
-    elif name == "ticket_solved":
-        for ticket in facts.tickets:
-            at = ticket["resolved_at"]
-            if at:
-                day = local_of(at, program.zone).date()
-                yield Happening(f"{name}:{ticket['ticket_id']}:{day}", at)
+    elif name in ("ticket_opened", "ticket_solved"):
+        yield from _tickets(name, program, facts)
+    elif name == "delivery_stalled":
+        yield from _stalls(program, facts)
     else:
         yield from _of_marts(name, program, facts)
+
+
+def _tickets(name: str, program: Program, facts: Facts) -> Iterator[Happening]:
+    for ticket in facts.tickets:
+        if name == "ticket_opened":
+            yield Happening(f"{name}:{ticket['ticket_id']}", ticket["opened_at"], ticket=ticket)
+        elif ticket["resolved_at"]:
+            at = ticket["resolved_at"]
+            day = local_of(at, program.zone).date()
+            yield Happening(f"{name}:{ticket['ticket_id']}:{day}", at, ticket=ticket)
 
 
 # The first that is known.
@@ -279,6 +298,19 @@ def _deliveries(name: str, program: Program, facts: Facts) -> Iterator[Happening
         if done is None or done > at:
             if_not = "delivered" if at > facts.as_of else None
             yield Happening(f"{name}:{order['order_id']}", at, order, if_not)
+
+
+def _stalls(program: Program, facts: Facts) -> Iterator[Happening]:
+    """Orders that have stalled, or will if nothing changes, before they are late."""
+    for order in _counted(facts):
+        times = [order[name] for name in ("paid_at", "shipped_at", "updated_at") if order[name]]
+        if order["status"] not in ("paid", "preparing", "shipped") or not times:
+            continue
+        at = moment_after(max(times), program.late_delivery.no_movement_after)
+        promised = order["promised_at"]
+        if promised is None or promised > max(at, facts.as_of):
+            if_not = "moved" if at > facts.as_of else None
+            yield Happening(f"delivery_stalled:{order['order_id']}", at, order, if_not)
 
 
 def _of_marts(name: str, program: Program, facts: Facts) -> Iterator[Happening]:

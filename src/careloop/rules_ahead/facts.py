@@ -32,7 +32,10 @@ _ENTITIES = {
         "delivered_at", "cancelled_at", "updated_at",
     ),
     "interactions": ("interaction_id", "occurred_at", "kind"),
-    "tickets": ("ticket_id", "opened_at", "resolved_at", "closed_at", "kind"),
+    "tickets": (
+        "ticket_id", "opened_at", "acknowledged_at", "first_response_at", "resolved_at",
+        "closed_at", "kind", "urgency", "touchpoint",
+    ),
     "surveys": ("response_id", "answered_at"),
     "follow_ups": ("follow_up_id", "done_at"),
 }  # fmt: skip

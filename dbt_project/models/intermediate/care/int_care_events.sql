@@ -430,7 +430,7 @@ score_events as (
 ),
 
 -- Whoever reports the problem later is touched from then on.
-incident_events as (
+concerned as (
     select
         tickets.customer_id,
         'incident' as event,
@@ -440,14 +440,16 @@ incident_events as (
         incident_tickets.ticket_id
     from incident_tickets
     inner join tickets on incident_tickets.ticket_id = tickets.ticket_id
-    where
-        greatest(incident_tickets.began_at, tickets.opened_at) between
-        {{ care_event_from("incident") }} and {{ as_of }}
-        and tickets.customer_id is not null
+    where tickets.customer_id is not null
     qualify row_number() over (
         partition by tickets.customer_id, incident_tickets.incident_id
         order by tickets.opened_at, tickets.ticket_id
     ) = 1
+),
+
+incident_events as (
+    select * from concerned
+    where occurred_at between {{ care_event_from("incident") }} and {{ as_of }}
 ),
 
 referral_events as (
