@@ -43,6 +43,7 @@ GRAINS = {
     "fct_tickets": "ticket_id",
     "fct_follow_ups": "follow_up_id",
     "fct_cases": "case_id",
+    "fct_quality_samples": "period, period_start, sample_no",
     "rpt_closed_loop": "step, department, owner_id, urgency",
     "rpt_service_quality": "month, touchpoint, kind, department",
     "rpt_knowledge": "problem, resolution",

@@ -71,6 +71,12 @@ CARRIED = {
         "mean_interactions_known double, mean_interactions double, mean_missed_interactions "
         "double, pack_hash varchar",
     ),
+    "quality_samples": (
+        "fct_quality_samples",
+        "period varchar, period_start date, sample_no integer, ticket_id varchar, "
+        "agent_id varchar, agent_no integer, agent_answered bigint, answered_on date, "
+        "channel varchar, touchpoint varchar, kind varchar, as_of timestamp",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",
