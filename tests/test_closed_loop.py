@@ -21,6 +21,7 @@ from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, load_settings
 from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT
+from careloop.transform.prepare import CARRIED
 from conftest import Company
 from jinja_sql import Models
 
@@ -31,9 +32,10 @@ MODELS = (
     "stg_tickets", "stg_ticket_events", "stg_surveys", "stg_follow_ups", "stg_customers",
     "int_care_message_states", "int_ticket_outcomes", "int_ticket_answers", "int_low_scores",
     "int_cases", "fct_cases", "fct_tickets", "rpt_closed_loop", "rpt_service_quality",
-    "rpt_knowledge",
+    "rpt_knowledge", "fct_quality_samples",
 )  # fmt: skip
 SOLVED = ("solved", "closed")
+SAMPLES = CARRIED["quality_samples"][1]
 Raw = dict[str, list[dict[str, Any]]]
 Row = dict[str, Any]
 hours = lambda n: dt.timedelta(hours=n)  # noqa: E731
@@ -42,7 +44,8 @@ hours = lambda n: dt.timedelta(hours=n)  # noqa: E731
 class Desk:
     """A service desk in memory in which the models of the closed loop run."""
 
-    def __init__(self, program: Program, raw: Raw, messages: list[Row] | None = None) -> None:
+    def __init__(self, program: Program, raw: Raw, messages: list[Row] | None = None,
+                 as_of: dt.datetime = AS_OF, drawn: list[Row] | None = None) -> None:  # fmt: skip
         self.con = duckdb.connect()
         self.con.execute("set timezone = 'UTC'; set threads = 1")
         for schema in ("raw", "run", "staging", "intermediate", "marts"):
@@ -52,11 +55,13 @@ class Desk:
             ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
             self.con.execute(f"create table raw.{entity.name} ({ddl})")
             self._fill(f"raw.{entity.name}", raw.get(entity.name, []))
-        local = AS_OF.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(program.zone))
+        self.con.execute(f"create table run.previous_quality_samples ({SAMPLES})")
+        self._fill("run.previous_quality_samples", drawn or [])
+        local = as_of.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(program.zone))
         self.con.execute(
             "create table run.context as select ?::timestamp as as_of_utc, "
             "?::date as as_of_date, ? as zone, ? as currency",
-            [AS_OF, local.date(), program.zone, program.currency],
+            [as_of, local.date(), program.zone, program.currency],
         )
         write_care_inputs(self.con, load_settings(home="/nonexistent"))
         sent = messages or []
@@ -427,6 +432,50 @@ def test_knowledge_is_empty_without_a_knowledge_base_and_picks_only_from_enough(
         update={"sla": program.sla.model_copy(update={"knowledge_base": False})}
     )
     assert Desk(without, random_raw(1, 200)).rows("from marts.rpt_knowledge") == []
+
+
+def test_samples_reach_everybody_first_and_stay_as_they_were_drawn() -> None:
+    program = load_program("service_desk", PROGRAMS)
+    program = program.model_copy(
+        update={"operation": program.operation.model_copy(update={"quality_sample_size": 5})}
+    )
+    rnd = random.Random(7)
+    answered = [AS_OF - dt.timedelta(minutes=rnd.randint(0, 60 * 24 * 20)) for _ in range(900)]
+    tickets = [
+        {"ticket_id": f"t{i}", "opened_at": at, "first_response_at": at,
+         "owner_id": rnd.choice(["a"] * 20 + ["b"] * 5 + ["c", None])}
+        for i, at in enumerate(answered)
+    ]  # fmt: skip
+    zone = ZoneInfo(program.zone)
+    local = lambda at: at.replace(tzinfo=dt.UTC).astimezone(zone).date()  # noqa: E731
+    today = local(AS_OF)
+    query = "from marts.fct_quality_samples order by period_start, sample_no"
+    first = Desk(program, {"tickets": tickets}, as_of=AS_OF - hours(24 * 5)).rows(query)
+    assert Desk(program, {"tickets": tickets}, as_of=AS_OF - hours(24 * 5)).rows(query) == first
+    # Owners change and a ticket comes in late: what was drawn stays, new days are added.
+    late = [t | {"owner_id": "z"} for t in tickets]
+    late.append(tickets[0] | {"ticket_id": "late", "first_response_at": AS_OF - hours(24 * 9)})
+    rows = Desk(program, {"tickets": late}, drawn=first).rows(query)
+    assert rows[: len(first)] == first
+    assert {r["agent_id"] for r in rows[len(first) :]} == {"z"}
+    assert max(r["period_start"] for r in rows) == today - dt.timedelta(days=1)
+    by_day: dict[dt.date, list[Row]] = {}
+    for row in first:
+        by_day.setdefault(row["period_start"], []).append(row)
+    assert len(by_day) > 10
+    for day, sample in by_day.items():
+        pool = [t for t in tickets if local(t["first_response_at"]) == day]
+        counts = Counter(t["owner_id"] or "(none)" for t in pool)
+        found = Counter(r["agent_id"] for r in sample)
+        assert len(sample) == min(5, len(pool))
+        assert set(found) == set(counts)
+        assert all(r["agent_answered"] == counts[r["agent_id"]] for r in sample)
+        # Nobody has two more than another who had one left to check.
+        assert all(
+            found[name] >= max(found.values()) - 1 or found[name] == counts[name] for name in counts
+        )
+        assert [r["sample_no"] for r in sample] == list(range(1, len(sample) + 1))
+        assert {r["ticket_id"] for r in sample} <= {t["ticket_id"] for t in pool}
 
 
 @pytest.mark.parametrize(

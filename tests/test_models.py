@@ -62,6 +62,7 @@ GRAINS = {
     "int_pain_point_periods": "period_type, period_no",
     "int_pain_points": "period_type, period_start, pain_point, touchpoint",
     "fct_cases": "case_id",
+    "fct_quality_samples": "period, period_start, sample_no",
     "rpt_closed_loop": "step, department, owner_id, urgency",
     "rpt_service_quality": "month, touchpoint, kind, department",
     "rpt_knowledge": "problem, resolution",

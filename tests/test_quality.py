@@ -301,6 +301,8 @@ insert into rpt_closed_loop by name select 'solved' as step, 'd' as department, 
 insert into rpt_service_quality by name select date '2026-06-01' as month, 't' as touchpoint,
     'k' as kind, 'd' as department, 1.5 as first_contact_rate, 1.5 as reopen_rate,
     1.5 as repeat_rate, 1.5 as dissatisfied_share from range(2);
+insert into fct_quality_samples by name select 'day' as period, date '2026-06-01' as period_start,
+    't' as ticket_id from range(2);
 insert into rpt_knowledge by name select 'p' as problem, 'r' as resolution,
     1.5 as satisfied_share from range(2);
 insert into rpt_health by name select 'core' as segment, '(total)' as component,

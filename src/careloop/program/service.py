@@ -590,8 +590,11 @@ class Operation(Closed):
     response_statistics_every: Literal["day", "week", "month", "quarter"] = Field(
         description="How often response times are reported."
     )
-    quality_sample_every: Period = Field(description="How often conversations are sampled.")
+    quality_sample_every: Literal["day", "week", "month", "quarter"] = Field(
+        description="How often conversations are sampled."
+    )
     quality_sample_size: PositiveInt = Field(description="Conversations per sample.")
+    quality_keep_days: PositiveInt = Field(92, description="Days samples are drawn and kept for.")
     review_every: Period = Field(description="How often the review meeting is.")
     review_cases: PositiveInt = Field(description="Escalated and praised cases shown, each.")
     satisfaction_scale_max: Annotated[int, Field(ge=2, le=100)] = Field(

@@ -87,6 +87,12 @@ CARRIED = {
         "target_share double, valid_from timestamp, valid_until timestamp, as_of timestamp, "
         "pack_hash varchar",
     ),
+    "quality_samples": (
+        "fct_quality_samples",
+        "period varchar, period_start date, sample_no integer, ticket_id varchar, "
+        "agent_id varchar, agent_no integer, agent_answered bigint, answered_on date, "
+        "channel varchar, touchpoint varchar, kind varchar, as_of timestamp",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",

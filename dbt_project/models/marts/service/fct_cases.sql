@@ -229,6 +229,7 @@ final as (
         case when is_lapsed then 'lapsed' else current_step end as current_step,
         case when is_lapsed then last_activity_at else step_since end as step_since,
         case when not is_lapsed then step_due_at end as step_due_at,
+        case when not is_lapsed then {{ local_date("step_due_at") }} end as step_due_on,
         cast(
             {{ seconds_between(
                 "case when is_lapsed then last_activity_at else step_since end", as_of_utc()
