@@ -51,6 +51,8 @@ GRAINS = {
     "int_case_classes": "case_id",
     "int_pain_point_periods": "period_type, period_no",
     "int_pain_points": "period_type, period_start, pain_point, touchpoint",
+    "fct_ticket_clocks": "ticket_id, clock",
+    "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",

@@ -228,7 +228,8 @@ def test_what_the_sample_writes_is_recognised_without_its_category(
     # Enquiries, invoices and wishes are no pain points, whatever words they are in.
     quiet = [row for (c, _), row in zip(texts, found, strict=True)
              if c in ("order_status", "product_info", "invoice", "usage_advice", "suggestion")]  # fmt: skip
-    assert quiet and all(row["pain_point"] is None for row in quiet)
+    assert quiet
+    assert all(row["pain_point"] is None for row in quiet)
 
 
 def test_comments_count_for_their_ticket_and_for_answers_asked_together() -> None:
@@ -431,22 +432,19 @@ def test_pain_points_are_ranked_and_checked_again_as_by_hand(pack: str) -> None:
         before = wanted[(key[0], key[1] + 1, *key[2:])]
         for name, value in wanted[key].items():
             if isinstance(value, float) and name != "score":
-                assert row[name] is not None and abs(float(row[name]) - value) <= 0.0501, (
-                    key,
-                    name,
-                )
+                assert float(row[name]) == pytest.approx(value, abs=0.0501), (key, name)
             elif name == "score":
                 assert row[name] == pytest.approx(value, abs=1e-8), key
             else:
                 assert row[name] == value, (key, name)
-        change = wanted[key]["score"] - before["score"] * 1
-        limit = points.trend_from * before["score"]
+        now, then = round(wanted[key]["score"], 9), round(before["score"], 9)
         trend = (
             None if key[:2] == ("quarter", 0)
             else "gone" if not row["cases"]
             else "new" if not before["cases"]
-            else "worse" if change > limit
-            else "better" if -change > limit
+            else "same" if now == then
+            else "worse" if now >= round(then * (1 + points.trend_from), 9)
+            else "better" if now <= round(then * (1 - points.trend_from), 9)
             else "same"
         )  # fmt: skip
         assert row["trend"] == trend, key

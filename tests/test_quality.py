@@ -260,6 +260,10 @@ insert into rpt_unidentified_cases by name select 'rolling' as period_type,
 insert into rpt_staff by name select 'month' as period_type, date '2026-06-01' as period_start,
     'owner' as group_kind, 's' as group_id, 'on_time_rate' as measure, 1.5 as value,
     true as is_small_sample, 1 as place from range(2);
+insert into fct_ticket_clocks by name select 't' as ticket_id, 'c' as clock, 'late' as state,
+    true as is_open, -1 as elapsed_seconds from range(2);
+insert into fct_ticket_clock_events by name select 't' as ticket_id, 'c' as clock, 1 as cycle,
+    1 as event_no, 'end' as event from range(2);
 insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
     'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);
 insert into fct_points by name select 'n' as entry_id, 'd' as customer_id, 'found' as origin;

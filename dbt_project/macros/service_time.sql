@@ -30,11 +30,11 @@
 {%- endmacro %}
 
 {% macro default__hour_no(seconds) -%}
-    ({{ seconds }} div 3600)
+    (({{ seconds }}) div 3600)
 {%- endmacro %}
 
 {% macro duckdb__hour_no(seconds) -%}
-    ({{ seconds }} // 3600)
+    (({{ seconds }}) // 3600)
 {%- endmacro %}
 
 {#- One row per whole number from the first to the last. -#}

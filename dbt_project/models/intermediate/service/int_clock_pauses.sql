@@ -7,7 +7,8 @@ targets as (
         pauses,
         clock_type = 'business' as is_business,
         target_seconds,
-        {{ warned_after("warn_at", "target_seconds") }} as warn_seconds
+        case when target_unit = 'wd' then target_amount end as target_days,
+        warn_at
     from {{ ref("int_sla_targets") }}
     where starts in ('ticket_opened', 'handed_over')
 ),
@@ -24,7 +25,8 @@ cases as (
         targets.pauses,
         targets.is_business,
         targets.target_seconds,
-        targets.warn_seconds
+        targets.target_days,
+        targets.warn_at
     from {{ ref("int_clock_cases") }} as cases
     inner join targets on cases.target_key = targets.target_key
     where
@@ -49,7 +51,8 @@ halted as (
         cases.cycle,
         cases.is_business,
         cases.target_seconds,
-        cases.warn_seconds,
+        cases.target_days,
+        cases.warn_at,
         cases.started_at,
         greatest(halts.from_at, cases.started_at) as from_at,
         least(halts.until_at, cases.stopped_at) as until_at,
@@ -58,7 +61,8 @@ halted as (
     from cases
     inner join halts on cases.case_id = halts.ticket_id
     where
-        halts.from_at < coalesce(cases.stopped_at, {{ as_of_utc() }} + interval '1' second)
+        coalesce(cases.started_at < cases.stopped_at, true)
+        and halts.from_at < coalesce(cases.stopped_at, {{ as_of_utc() }} + interval '1' second)
         and coalesce(halts.until_at > cases.started_at, true)
         and (
             coalesce(position(halts.barred_status in cases.pauses) > 0, false)
@@ -82,7 +86,8 @@ placed as (
         *,
         case when is_business then started_second end as started_work,
         case when is_business then from_second end as from_work,
-        case when is_business then until_second end as until_work
+        case when is_business then until_second end as until_work,
+        case when target_days is not null then {{ local_date("started_at") }} end as started_on
     from measured
 ),
 
@@ -100,7 +105,11 @@ counted as (
                 then {{ worked_at("ended", "placed.until_work") }}
                     - {{ worked_at("begun", "placed.from_work") }}
             else placed.until_second - placed.from_second
-        end as paused_seconds
+        end as paused_seconds,
+        coalesce(
+            placed.target_seconds,
+            due_days.worked_until - {{ worked_at("started", "placed.started_work") }}
+        ) as limit_seconds
     from placed
     left join {{ ref("int_service_hours") }} as started
         on {{ in_service_hour("started", "placed.started_work") }}
@@ -108,6 +117,11 @@ counted as (
         on {{ in_service_hour("begun", "placed.from_work") }}
     left join {{ ref("int_service_hours") }} as ended
         on {{ in_service_hour("ended", "placed.until_work") }}
+    left join {{ ref("int_service_days") }} as start_days on placed.started_on = start_days.date
+    left join {{ ref("int_service_days") }} as due_days
+        on
+            start_days.work_days + placed.target_days = due_days.work_days
+            and due_days.worked_until is not null
 ),
 
 ordered as (
@@ -139,8 +153,8 @@ final as (
         coalesce(next_from = until_at, false) as is_followed,
         passed_seconds - coalesce(cast(paused_before as bigint), 0) as elapsed_seconds,
         paused_seconds,
-        target_seconds,
-        warn_seconds
+        limit_seconds as target_seconds,
+        {{ warned_after("warn_at", "limit_seconds") }} as warn_seconds
     from ordered
 )
 

@@ -68,34 +68,6 @@ moments as (
     from cases
 ),
 
-work_days as (
-    select
-        date,
-        {{ epoch_second(utc_time("max(closes_at)")) }} as closes_second,
-        row_number() over (order by date) as day_no
-    from {{ source("program", "work_intervals") }}
-    group by date
-),
-
-days as (
-    select
-        calendar_days.date,
-        count(work_days.date) over (
-            order by calendar_days.date rows between unbounded preceding and current row
-        ) as work_days
-    from {{ source("program", "calendar_days") }} as calendar_days
-    left join work_days on calendar_days.date = work_days.date
-),
-
-work_ends as (
-    select
-        work_days.day_no,
-        {{ worked_at("hours", "work_days.closes_second") }} as worked
-    from work_days
-    inner join {{ ref("int_service_hours") }} as hours
-        on {{ in_service_hour("hours", "work_days.closes_second") }}
-),
-
 counted as (
     select
         moments.*,
@@ -107,14 +79,17 @@ counted as (
             when moments.is_business then {{ worked_at("ended", "moments.ended_work") }}
             else moments.ended_second
         end as ended_count,
-        work_ends.worked as due_count
+        due_days.worked_until as due_count
     from moments
     left join {{ ref("int_service_hours") }} as started
         on {{ in_service_hour("started", "moments.started_work") }}
     left join {{ ref("int_service_hours") }} as ended
         on {{ in_service_hour("ended", "moments.ended_work") }}
-    left join days on moments.started_on = days.date
-    left join work_ends on days.work_days + moments.target_days = work_ends.day_no
+    left join {{ ref("int_service_days") }} as start_days on moments.started_on = start_days.date
+    left join {{ ref("int_service_days") }} as due_days
+        on
+            start_days.work_days + moments.target_days = due_days.work_days
+            and due_days.worked_until is not null
 ),
 
 limited as (

@@ -1,3 +1,5 @@
+{%- set change = setting("pain_points.trend_from", "double") -%}
+
 with
 
 periods as (
@@ -264,10 +266,9 @@ final as (
             when not is_over then null
             when cases = 0 then 'gone'
             when previous_cases = 0 then 'new'
-            when score > previous_score * (1 + {{ setting("pain_points.trend_from", "double") }})
-                then 'worse'
-            when score < previous_score * (1 - {{ setting("pain_points.trend_from", "double") }})
-                then 'better'
+            when score = previous_score then 'same'
+            when score >= round(previous_score * (1 + {{ change }}), 9) then 'worse'
+            when score <= round(previous_score * (1 - {{ change }}), 9) then 'better'
             else 'same'
         end as trend,
         cast(100 * value_sum / nullif(answers, 0) as decimal(4, 1)) as satisfaction,

@@ -31,7 +31,7 @@ epochs as (
 messages as (
     select
         messages.occasion,
-        min(events.at_utc) as sent_at
+        events.at_utc as sent_at
     from {{ source("ledger", "messages") }} as messages
     inner join {{ source("ledger", "events") }} as events
         on messages.message_id = events.message_id
@@ -43,15 +43,15 @@ messages as (
             left(messages.occasion, 14) = 'ticket_opened:'
             or left(messages.occasion, 14) = 'ticket_solved:'
         )
-    group by messages.occasion
 ),
 
 receipts as (
     select
         substring(occasion, 15) as ticket_id,
-        sent_at
+        min(sent_at) as sent_at
     from messages
     where left(occasion, 14) = 'ticket_opened:'
+    group by substring(occasion, 15)
 ),
 
 tickets as (
