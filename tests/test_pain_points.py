@@ -92,6 +92,16 @@ def without(words: list[str], text: str) -> str:
     return result
 
 
+def places(words: list[str], text: str) -> str:
+    """What any of the words finds, from left to right and no letter twice."""
+    found, place = [], 0
+    while place < len(text):
+        end = next((e for w in words if (e := end_of(w, text, place)) is not None), None)
+        found += [] if end is None else [text[place:end]]
+        place = place + 1 if end is None else end
+    return "\x1f".join(found)
+
+
 def recognised(program: Program, category: str | None, text: str) -> tuple[Any, str | None, Any]:
     """Rule, how it was found, and the evidence."""
     rules = program.pain_points.rules
@@ -100,7 +110,8 @@ def recognised(program: Program, category: str | None, text: str) -> tuple[Any, 
             return rule, "category", category
     for rule in rules:
         left = without(rule.unless_keywords, text)
-        if found := [word for word in rule.keywords if has(word, left)]:
+        read = places(rule.keywords, left)
+        if found := [word for word in rule.keywords if has(word, read)]:
             return rule, "keyword", ", ".join(found)
     return None, None, None
 

@@ -81,15 +81,41 @@
     end
 {%- endmacro %}
 
-{#- The keywords of the rule at a position that stand in a text, in the program's words. -#}
-{% macro pain_point_words(position, text) -%}
+{#- What a pattern finds in a text from left to right, with the sign of struck_out between. -#}
+{% macro all_found(text, pattern) -%}
+    {{- return(adapter.dispatch("all_found", "careloop")(text, pattern)) -}}
+{%- endmacro %}
+
+{% macro default__all_found(text, pattern) -%}
+    concat_ws(char(31), regexp_extract_all({{ text }}, r{{ text_literal(pattern) }}, 0))
+{%- endmacro %}
+
+{% macro duckdb__all_found(text, pattern) -%}
+    array_to_string(regexp_extract_all({{ text }}, {{ text_literal(pattern) }}), chr(31))
+{%- endmacro %}
+
+{#-
+    What the rule at a position finds in a text. It is the customer's words, but the same for many
+    customers, so that pain_point_words looks word by word at a few thousand texts, not millions.
+-#}
+{% macro pain_point_places(position, text) -%}
     case {{ position }}
         {%- for number, rule in pain_point_patterns().items() %}
         {%- set left = struck_out(text, rule["unless"]) if rule["unless"] else text %}
+        when {{ number }} then {{ all_found(left, rule["any"]) }}
+        {%- endfor %}
+        when 0 then ''
+    end
+{%- endmacro %}
+
+{#- The keywords of the rule at a position that stand in what it found, in the program's words. -#}
+{% macro pain_point_words(position, places) -%}
+    case {{ position }}
+        {%- for number, rule in pain_point_patterns().items() %}
         when {{ number }} then concat_ws(
             ', '
             {%- for word, pattern in rule["words"] %},
-            case when {{ finds(left, pattern) }} then {{ text_literal(word) }} end
+            case when {{ finds(places, pattern) }} then {{ text_literal(word) }} end
             {%- endfor %}
         )
         {%- endfor %}

@@ -86,7 +86,7 @@ placed as (
     from written
 ),
 
-evidenced as (
+searched as (
     select
         case_id,
         category,
@@ -94,9 +94,40 @@ evidenced as (
         department,
         category_position,
         text_position,
-        case when text_position is not null then {{ pain_point_words("text_position", "words") }}
-        end as found
+        {{ pain_point_places("text_position", "words") }} as places
     from placed
+),
+
+found_places as (
+    select distinct
+        text_position,
+        places
+    from searched
+    where text_position is not null
+),
+
+found_words as (
+    select
+        text_position,
+        places,
+        {{ pain_point_words("text_position", "places") }} as found
+    from found_places
+),
+
+evidenced as (
+    select
+        searched.case_id,
+        searched.category,
+        searched.touchpoint,
+        searched.department,
+        searched.category_position,
+        searched.text_position,
+        found_words.found
+    from searched
+    left join found_words
+        on
+            searched.text_position = found_words.text_position
+            and searched.places = found_words.places
 ),
 
 rules as (
