@@ -174,11 +174,7 @@ class World:
 
     def _history(self, person: str) -> list[Row]:
         found = []
-        choices = {
-            "segment": ["core", "other"],
-            "stage": ["active", "new"],
-            "tier": ["gold", "tin"],
-        }
+        choices = {"segment": ["core", "other"], "stage": ["active", "new"], "tier": ["gold", "tin"]}
         for dimension, values in choices.items():
             value = None
             for _ in range(self.dice.choice([0, 1, 1, 2, 3])):
@@ -201,9 +197,7 @@ class World:
             opened = self.first + dt.timedelta(
                 seconds=dice.randrange(int(spread)) * self.place.step
             )
-        sometimes = lambda share, late=0.3: (
-            self.moment(opened, late) if dice.random() < share else None
-        )  # noqa: E731, E501
+        sometimes = lambda share, late=0.3: self.moment(opened, late) if dice.random() < share else None  # noqa: E731, E501
         ticket = {
             "ticket_id": name, "customer_id": dice.choice([*self.people, None]),
             "opened_at": opened, "kind": dice.choice(["complaint", "enquiry", None]),
@@ -261,9 +255,7 @@ class World:
         for name, columns in UPSTREAM.items():
             place = "marts" if name.startswith("fct") else "intermediate"
             self.con.execute(f"create table {place}.{name} ({columns})")
-        self._fill(
-            "intermediate.int_customer_segments", [(p, "core", "active") for p in self.people]
-        )
+        self._fill("intermediate.int_customer_segments", [(p, "core", "active") for p in self.people])
         self._fill("intermediate.int_customer_loyalty", [(p, "gold") for p in self.people])
         rows = [(c["customer_id"], c["dimension"], c["from"], c["to"], c["as_of"])
                 for c in self.changes if c["dimension"] != "tier"]  # fmt: skip
@@ -277,9 +269,7 @@ class World:
 
     def _fill(self, table: str, rows: list[tuple]) -> None:
         if rows:
-            self.con.executemany(
-                f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows
-            )
+            self.con.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
 
     def _raw(self) -> None:
         calls = [r for r in self.rows["contacts"] if r["kind"] == "call"]
@@ -294,28 +284,24 @@ class World:
             ddl = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
             self.con.execute(f"create table raw.{name} ({ddl})")
             self._fill(f"raw.{name}", [tuple(row.get(c) for c in columns) for row in rows])
-        self.con.execute(
-            "create table ledger.messages (message_id varchar, occasion varchar, kind varchar)"
-        )
-        self.con.execute(
-            "create table ledger.events (message_id varchar, state varchar, at_utc timestamp)"
-        )
+        self.con.execute("create table ledger.messages (message_id varchar, occasion varchar, kind varchar)")
+        self.con.execute("create table ledger.events (message_id varchar, state varchar, at_utc timestamp)")
         told = [("opened", r, "") for r in self.rows["receipts"]]
         told += [("solved", r, ":2026-01-01") for r in self.rows["contacts"]
                  if r["kind"] == "message" and r["ticket_id"]]  # fmt: skip
         for n, (what, row, day) in enumerate(told):
             occasion = f"ticket_{what}:{row['ticket_id']}{day}"
             early = row["at"] - dt.timedelta(days=1)
-            self._fill(
-                "ledger.messages", [(f"m{n}", occasion, "send"), (f"k{n}", occasion, "task")]
-            )
+            self._fill("ledger.messages", [(f"m{n}", occasion, "send"), (f"k{n}", occasion, "task")])
             self._fill("ledger.events", [(f"m{n}", "planned", early), (f"m{n}", "sent", row["at"]),
                                          (f"k{n}", "sent", early)])  # fmt: skip
 
     def _program(self) -> None:
         place = self.place
         given = {k: v for k, v in place.calendar.items() if k not in ("holidays", "make_up")}
-        calendar = WorkCalendar(**given, closed_on_holidays=True, make_up_days=True, occasions=[])
+        calendar = WorkCalendar(
+            **given, closed_on_holidays=True, make_up_days=True, occasions=[]
+        )
         first, last = (place.as_of + dt.timedelta(days=n) for n in (-40, 40))
         days = calendar_days(calendar, first.date(), last.date())
         for name, rows in {
@@ -340,9 +326,7 @@ class World:
         for position, c in enumerate(self.clocks):
             amount, unit = int(c["target"].rstrip("swd")), c["target"].lstrip("0123456789")
             seconds = amount * units[unit] if unit in units else None
-            since, until = (
-                v if v not in EVER else None for v in (c["valid_from"], c["valid_until"])
-            )
+            since, until = (v if v not in EVER else None for v in (c["valid_from"], c["valid_until"]))
             self._fill("intermediate.int_sla_targets", [(
                 c["key"], c["id"], position, c["id"], c["id"], c["starts"], c["stops"],
                 *(barred(c[f]) for f in FILTERS), c["complex"], c["target"], amount, unit, seconds,
@@ -380,9 +364,7 @@ COLUMNS = (
 
 
 def test_clocks_are_those_of_a_walk_through_time(world: World) -> None:
-    found = {
-        (r["case_id"], r["clock"], r["cycle"]): r for r in world.rows_of("intermediate.int_clocks")
-    }
+    found = {(r["case_id"], r["clock"], r["cycle"]): r for r in world.rows_of("intermediate.int_clocks")}
     assert found.keys() == world.expected.keys()
     for row in found.values():  # a share of working days is not on a step
         if row["warn_on_at"]:
