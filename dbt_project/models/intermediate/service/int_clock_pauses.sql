@@ -96,13 +96,15 @@ counted as (
         placed.*,
         case
             when placed.is_business
-                then {{ worked_at("begun", "placed.from_work") }}
+                then
+                    {{ worked_at("begun", "placed.from_work") }}
                     - {{ worked_at("started", "placed.started_work") }}
             else placed.from_second - placed.started_second
         end as passed_seconds,
         case
             when placed.is_business
-                then {{ worked_at("ended", "placed.until_work") }}
+                then
+                    {{ worked_at("ended", "placed.until_work") }}
                     - {{ worked_at("begun", "placed.from_work") }}
             else placed.until_second - placed.from_second
         end as paused_seconds,

@@ -179,6 +179,12 @@ solutions as (
     where matched.starts = 'ticket_solved'
 ),
 
+waits as (
+    select 'survey_asked' as stops
+    union all
+    select 'result_told' as stops
+),
+
 contacts as (
     select
         ticket_id,
@@ -192,11 +198,7 @@ contacts as (
         waits.stops,
         surveys.asked_at as contacted_at
     from {{ ref("stg_surveys") }} as surveys
-    cross join (
-        select 'survey_asked' as stops
-        union all
-        select 'result_told' as stops
-    ) as waits
+    cross join waits
     where surveys.ticket_id is not null and surveys.asked_at <= {{ as_of_utc() }}
     union all
     select
@@ -204,11 +206,7 @@ contacts as (
         waits.stops,
         messages.sent_at as contacted_at
     from messages
-    cross join (
-        select 'survey_asked' as stops
-        union all
-        select 'result_told' as stops
-    ) as waits
+    cross join waits
     where left(messages.occasion, 14) = 'ticket_solved:'
 ),
 
