@@ -804,7 +804,11 @@ SMTP = {
         ("email", {**SMTP, "from_name": "a\r\nBcc: b"}, "channels.email.from_name"),
         ("email", {**SMTP, "from_address": "a@b.cn>\r\n"}, "channels.email.from_address"),
         ("wecom", {"type": "webhook", "shape": "wecom"}, "needs corp_id and agent_id"),
-        ("sms", {"type": "webhook", "shape": "soap"}, "'generic', 'sms_gateway', 'wecom', 'wecom_robot'"),
+        (
+            "sms",
+            {"type": "webhook", "shape": "soap"},
+            "'generic', 'sms_gateway', 'wecom', 'wecom_robot'",
+        ),
         ("sms", {"type": "webhook", "ok_codes": ["0"]}, "belong together"),
         ("alerts", {"type": "file"}, "allowed for alerts: apprise"),
     ],

@@ -30,6 +30,9 @@ MODELS = (
     "int_clock_events", "fct_ticket_clocks", "fct_ticket_clock_events",
 )  # fmt: skip
 UPSTREAM = {
+    "int_case_clock_cases": "case_kind varchar, case_id varchar, customer_id varchar, "
+    "owner_id varchar, department varchar, clock varchar, target_key varchar, cycle integer, "
+    "started_at timestamp, stopped_at timestamp, ended_at timestamp",
     "int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
     "int_customer_loyalty": "customer_id varchar, tier varchar",
     "fct_customer_changes": "customer_id varchar, dimension varchar, from_value varchar, "

@@ -42,7 +42,8 @@ def versions(lake: Lake, entity: Entity, *, numbered: bool = False) -> str:
 
 
 def stored(entity: Entity, files: list[str], *, numbered: bool = False) -> str:
-    """The rows of batches' files; a column that the contract got after a batch was loaded is unknown there."""
+    """The rows of batches' files. A column that the contract got later than a batch was loaded is
+    unknown in it."""
     options = f"union_by_name=true, file_row_number={str(numbered).lower()}"
     rows = f"select * from read_parquet({file_list(files)}, {options})"
     return f"(({empty(entity)}) union all by name {rows})"

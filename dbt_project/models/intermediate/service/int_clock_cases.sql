@@ -3,7 +3,6 @@
 with
 
 final as (
-    {%- for cases in ["int_ticket_clock_cases", "int_case_clock_cases"] %}
     select
         case_kind,
         case_id,
@@ -16,9 +15,21 @@ final as (
         started_at,
         stopped_at,
         ended_at
-    from {{ ref(cases) }}
-    {{ "union all" if not loop.last }}
-    {%- endfor %}
+    from {{ ref("int_ticket_clock_cases") }}
+    union all
+    select
+        case_kind,
+        case_id,
+        customer_id,
+        owner_id,
+        department,
+        clock,
+        target_key,
+        cycle,
+        started_at,
+        stopped_at,
+        ended_at
+    from {{ ref("int_case_clock_cases") }}
 )
 
 select * from final
