@@ -1,6 +1,7 @@
 """Rounds between two refreshes: what they find, that they agree with a refresh, and do no harm."""
 
 import json
+import shutil
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from conftest import DAYS, Company, table_text
 
 PACK = load_program("retail_care")
 ZONE = ZoneInfo(PACK.zone)
+DAY, LATER = "2026-10-20", "2026-10-21T15:30"
 
 
 def at(text: str) -> datetime:
@@ -48,10 +50,6 @@ def tables(file: Path) -> set[str]:
     return {name for (name,) in rows(file, "select table_name from duckdb_tables()")}
 
 
-def plan_day(settings: Settings, now: str) -> None:
-    plan_published(settings, PACK, at(now))
-
-
 def in_ledger(settings: Settings) -> list[tuple]:
     with open_ledger(settings) as ledger, ledger.read() as con:
         return con.execute(
@@ -60,21 +58,35 @@ def in_ledger(settings: Settings) -> list[tuple]:
 
 
 @pytest.fixture(scope="module")
-def home(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def start(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home refreshed as of a day on whose morning and later a lot happened."""
+    settings = fresh.copy(tmp_path_factory.mktemp("start") / "home")
+    for file in settings.published.glob("marts*"):
+        file.unlink()
+    refresh_once(settings, DAY, Steps(quiet=True))
+    return settings
+
+
+def copied(settings: Settings, home: Path) -> Settings:
+    shutil.copytree(settings.home, home, symlinks=True)
+    return settings.model_copy(update={"home": home})
+
+
+@pytest.fixture(scope="module")
+def home(start: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home whose refresh is planned; the rounds of this module go on from there."""
-    settings = fresh.copy(tmp_path_factory.mktemp("watch") / "home")
-    plan_day(settings, "2026-11-01T02:00")
+    settings = copied(start, tmp_path_factory.mktemp("watch") / "home")
+    plan_published(settings, PACK, at(f"{DAY}T02:00"))
     return settings
 
 
 @pytest.fixture(scope="module")
-def past(company: Company, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A round and a refresh of the same hour, when a lot had happened since the last refresh."""
-    settings = company.copy(tmp_path_factory.mktemp("past") / "home")
-    as_of = "2026-10-02T15:30"
-    found = watch(settings, PACK, at(as_of))
-    full = refresh_once(settings, as_of, Steps(quiet=True))
-    return {"watch": found.file, "refresh": Path(full["published"]), "home": settings.home}
+def past(start: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A round and a refresh of the same hour, a day and a half after the last refresh."""
+    settings = copied(start, tmp_path_factory.mktemp("past") / "home")
+    found = watch(settings, PACK, at(LATER))
+    full = refresh_once(settings, LATER, Steps(quiet=True))
+    return {"watch": found.file, "refresh": Path(full["published"])}
 
 
 def test_the_selection_computes_only_what_is_not_taken(fresh: Company) -> None:
@@ -119,7 +131,7 @@ def test_a_round_decides_what_a_refresh_of_the_hour_decides(past: dict[str, Path
 
 
 def test_twice_is_once(home: Settings) -> None:
-    as_of, now = at("2026-11-01T10:00"), at("2026-11-01T10:01")
+    as_of, now = at(f"{DAY}T10:00"), at(f"{DAY}T10:01")
     first = service_round(home, PACK, as_of, now)
     before, content = in_ledger(home), table_text(first.watched.file)
     second = service_round(home, PACK, as_of, now)
@@ -128,18 +140,16 @@ def test_twice_is_once(home: Settings) -> None:
     assert second.planned.known == first.planned.planned + first.planned.known
     assert in_ledger(home) == before
     assert table_text(second.watched.file) == content
-    third = service_round(home, PACK, at("2026-11-01T10:15"), at("2026-11-01T10:16"))
+    third = service_round(home, PACK, at(f"{DAY}T10:15"), at(f"{DAY}T10:16"))
     keys = [row.decision_key for row in in_ledger(home)]
     assert len(keys) == len(set(keys))
-    assert not third.planned.planned or third.watched.decided
+    assert third.watched.file != second.watched.file
 
 
 def test_a_round_goes_on_while_a_refresh_holds_the_home(home: Settings) -> None:
     said: list[str] = []
     with hold(home):
-        done = service_round(
-            home, PACK, at("2026-11-01T11:00"), at("2026-11-01T11:00"), said.append
-        )
+        done = service_round(home, PACK, at(f"{DAY}T11:00"), at(f"{DAY}T11:00"), said.append)
     assert done.loaded is None
     assert "refresh" in said[0]
     assert "nothing was loaded" in done.summary
@@ -148,7 +158,7 @@ def test_a_round_goes_on_while_a_refresh_holds_the_home(home: Settings) -> None:
 
 def test_two_rounds_at_once_are_told_so(home: Settings) -> None:
     with hold(home.apart("watch")), pytest.raises(BusyError, match="another run"):
-        watch(home, PACK, at("2026-11-01T11:00"))
+        watch(home, PACK, at(f"{DAY}T11:00"))
     # The refresh has a lock of its own.
     with hold(home.apart("watch")), hold(home):
         pass
@@ -160,7 +170,7 @@ def test_nothing_is_watched_before_the_first_refresh(home: Settings) -> None:
 
 
 def test_what_a_round_leaves_names_nobody(home: Settings) -> None:
-    watch(home, PACK, at("2026-11-01T12:00"))
+    watch(home, PACK, at(f"{DAY}T12:00"))
     apart = home.apart("watch")
     assert len(watch_files(home)) <= 4
     assert not list(apart.build.glob(".marts-*"))
@@ -175,7 +185,7 @@ def test_what_a_round_leaves_names_nobody(home: Settings) -> None:
 
 
 def test_explain_tells_the_refresh_and_the_rounds(home: Settings) -> None:
-    done = service_round(home, PACK, at("2026-11-01T13:00"), at("2026-11-01T13:00"))
+    done = service_round(home, PACK, at(f"{DAY}T13:00"), at(f"{DAY}T13:00"))
     files = decision_files(home)
     assert any(is_of_watch(file) for file in files)
     assert any(not is_of_watch(file) for file in files)
@@ -183,7 +193,7 @@ def test_explain_tells_the_refresh_and_the_rounds(home: Settings) -> None:
         done.watched.file,
         "select customer_id, rule from fct_care_decisions order by decision_key limit 1",
     )[0]
-    explained = explain(home, PACK, customer, at("2026-11-01T00:00").date())
+    explained = explain(home, PACK, customer, at(f"{DAY}T00:00").date())
     keys = [row["decision_key"] for row in explained.decisions]
     assert rule in {row["rule"] for row in explained.decisions}
     assert len(keys) == len(set(keys))
@@ -198,18 +208,18 @@ def test_planning_the_next_refresh_is_not_misled_by_rounds(home: Settings, tmp_p
     """A round planned later than the refresh's as_of doesn't make the refresh look planned."""
     with open_ledger(home) as ledger, ledger.read() as con:
         last = con.execute(select(func.max(messages.c.as_of))).scalar_one()
-    assert last > utc(at("2026-11-01T00:00"))
-    assert plan_published(home, PACK, at("2026-11-01T14:00")) == []
+    assert last > utc(at(f"{DAY}T00:00"))
+    assert plan_published(home, PACK, at(f"{DAY}T14:00")) == []
 
 
 def test_the_command_prints_a_round(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "now", lambda: at("2026-11-01T14:00").astimezone())
-    arguments = ["service", "round", "--home", str(home.home), "--as-of", "2026-11-01T14:00"]
+    monkeypatch.setattr(clock, "now", lambda: at(f"{DAY}T14:00").astimezone())
+    arguments = ["service", "round", "--home", str(home.home), "--as-of", f"{DAY}T14:00"]
     for source in home.sources:
         arguments += ["--source", str(source)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "as of 2026-11-01 14:00, going on from 20261101T0000-" in result.output
+    assert "as of 2026-10-20 14:00, going on from 20261020T0000-" in result.output
 
 
 CLOCKS = {
@@ -253,11 +263,11 @@ def test_no_open_clock_is_overlooked(past: dict[str, Path]) -> None:
         ).fetchall()
         since = con.execute(
             "select count(*) from f.fct_ticket_clocks "
-            "where breached_at between timestamp '2026-09-30 16:00' and timestamp '2026-10-02 07:30'"
+            f"where breached_at between '{utc(at(DAY))}' and '{utc(at(LATER))}'"
         ).fetchall()[0][0]
         found = con.execute(
             "select count(*) from w.fct_ticket_clocks "
-            "where breached_at between timestamp '2026-09-30 16:00' and timestamp '2026-10-02 07:30'"
+            f"where breached_at between '{utc(at(DAY))}' and '{utc(at(LATER))}'"
         ).fetchall()[0][0]
     assert overlooked == []
     assert found == since > 0

@@ -61,18 +61,24 @@ def find_candidates(
         "alter table watch.since add column missed_from timestamp; "
         f"update watch.since set missed_from = as_of - to_seconds({_missed_for(program)})"
     )
-    for entity in TIMES:
+    for entity in ("ticket_events", "surveys", "follow_ups"):
         con.execute(f"create temp table changed_{entity} as {_changed(lake, entity)}")
-    con.execute(f"create table watch.open_tickets as {_tickets(con, lake, program)}")
-    con.execute(f"create table watch.open_orders as {_orders(con, lake, program)}")
+    # The one look at all tickets, and at all orders.
+    con.execute(
+        "create temp table all_tickets as select ticket_id, customer_id, opened_at, "
+        "coalesce(resolved_at > until, true) and coalesce(closed_at > until, true) as is_open, "
+        f"coalesce({_is_changed('tickets')}, false) as is_changed "
+        f"from ({current(lake, entities()['tickets'])}), watch.since where opened_at <= until"
+    )
+    con.execute(f"create temp table some_orders as {_some_orders(lake, program)}")
+    con.execute(f"create table watch.open_tickets as {_tickets(con, program)}")
+    con.execute(f"create table watch.open_orders as {_orders(con)}")
     con.execute(f"create table watch.customers as {_customers(con, lake)}")
     # Other open tickets of the customers: a complaint mutes, and some rules wait for the end.
     con.execute(
         "create table watch.tickets as select ticket_id from watch.open_tickets union "
-        f"select ticket_id from ({current(lake, entities()['tickets'])}) "
-        "semi join watch.customers using (customer_id), watch.since "
-        "where opened_at <= until and coalesce(resolved_at > until, true) "
-        "and coalesce(closed_at > until, true)"
+        "select ticket_id from all_tickets semi join watch.customers using (customer_id) "
+        "where is_open"
     )
     con.execute(
         "create table watch.orders as select order_id from watch.open_orders union "
@@ -105,28 +111,31 @@ def _changed(lake: Lake, name: str) -> str:
     """Keys of the rows that came after the version, or whose times say that they changed."""
     entity = entities()[name]
     keys = [*(c for c in ("ticket_id", "order_id", "customer_id") if c in entity.columns)]
-    times = " or ".join(f'("{t}" > as_of and "{t}" <= until)' for t in TIMES[name])
     return (
         f"select distinct {names_of(keys)} "
-        f"from ({current(lake, entity)}), watch.since where _batch > batch or {times}"
+        f"from ({current(lake, entity)}), watch.since where {_is_changed(name)}"
     )
 
 
-def _tickets(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str:
-    relation = current(lake, entities()["tickets"])
+def _is_changed(name: str) -> str:
+    times = " or ".join(f'("{t}" > as_of and "{t}" <= until)' for t in TIMES[name])
+    return f"(_batch > batch or {times})"
+
+
+def _tickets(con: duckdb.DuckDBPyConnection, program: Program) -> str:
     window = int(rough_days(program.emergency.in_window) * DAY) + DAY
     parts = [
-        "select ticket_id from changed_tickets",
+        "select ticket_id from all_tickets where is_changed",
         "select ticket_id from changed_ticket_events",
         "select ticket_id from changed_surveys where ticket_id is not null",
         "select case_id from watch.escalated where case_kind = 'ticket'",
         # A contact that names no ticket may be the call about any of the customer's.
-        f"select ticket_id from ({relation}) semi join (select customer_id from changed_follow_ups "
+        "select ticket_id from all_tickets semi join (select customer_id from changed_follow_ups "
         "where ticket_id is null) using (customer_id)",
         "select ticket_id from changed_follow_ups where ticket_id is not null",
         # Several tickets within some time are an incident.
-        f"select ticket_id from ({relation}), watch.since "
-        f"where opened_at > as_of - to_seconds({window}) and opened_at <= until",
+        "select ticket_id from all_tickets, watch.since "
+        f"where opened_at > as_of - to_seconds({window})",
     ]
     if _has(con, "fct_ticket_clocks"):
         parts.append(
@@ -137,29 +146,34 @@ def _tickets(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> st
     if _has(con, "fct_incidents"):
         # One that goes on is known by its first ticket.
         parts.append(
-            f"select ticket_id from ({relation}), watch.since, "
+            "select ticket_id from all_tickets, "
             "(select min(first_ticket_at) as began from published.fct_incidents "
             f"where last_ticket_at > (select as_of from watch.since) - to_seconds({window})) "
-            "where opened_at >= began and opened_at <= until"
+            "where opened_at >= began"
         )
     return " union ".join(parts)
 
 
-def _orders(con: duckdb.DuckDBPyConnection, lake: Lake, program: Program) -> str:
-    """Orders that may be late or stand still: not delivered yet, or only since. One that was lost
+def _some_orders(lake: Lake, program: Program) -> str:
+    """Orders that changed, or may be late or stand still: not delivered yet. One that was lost
     longer ago than any rule looks back is left alone."""
-    relation = current(lake, entities()["orders"])
     back = _look_back(program)
     resting = int(rough_days(program.late_delivery.no_movement_after) * DAY)
-    parts = [
-        "select order_id from changed_orders",
-        "select case_id from watch.escalated where case_kind = 'order'",
-        f"select order_id from ({relation}), watch.since "
-        "where delivered_at is null and cancelled_at is null "
+    return (
+        f"select order_id, customer_id, coalesce({_is_changed('orders')}, false) as is_changed "
+        f"from ({current(lake, entities()['orders'])}), watch.since where {_is_changed('orders')} "
+        "or (delivered_at is null and cancelled_at is null "
         "and coalesce(status not in ('delivered', 'completed', 'cancelled', 'returned'), true) "
         f"and coalesce(promised_at, shipped_at, ordered_at) > as_of - to_seconds({back}) "
         "and ordered_at <= until and (coalesce(promised_at, shipped_at, ordered_at) <= until "
-        f"or ordered_at <= until - to_seconds({resting}))",
+        f"or ordered_at <= until - to_seconds({resting})))"
+    )
+
+
+def _orders(con: duckdb.DuckDBPyConnection) -> str:
+    parts = [
+        "select order_id from some_orders",
+        "select case_id from watch.escalated where case_kind = 'order'",
     ]
     if _has(con, "fct_case_clocks"):
         parts.append(
@@ -188,8 +202,9 @@ def _customers(con: duckdb.DuckDBPyConnection, lake: Lake) -> str:
     # Of these every order is needed: who has a first deal, and when.
     of_cases = [
         "select customer_id from watch.escalated where case_kind in ('customer', 'alert')",
-        "select customer_id from changed_orders anti join (select customer_id "
-        "from published.dim_customers where first_order_on is not null) using (customer_id)",
+        "select customer_id from some_orders anti join (select customer_id "
+        "from published.dim_customers where first_order_on is not null) using (customer_id) "
+        "where is_changed",
     ]
     if _has(con, "fct_case_clocks"):
         of_cases.append(
@@ -200,10 +215,10 @@ def _customers(con: duckdb.DuckDBPyConnection, lake: Lake) -> str:
         "create table watch.customers_of_cases as select distinct customer_id "
         f"from ({' union '.join(of_cases)}) where customer_id is not null"
     )
-    tickets, orders = (current(lake, entities()[name]) for name in ("tickets", "orders"))
+    orders = current(lake, entities()["orders"])
     return " union ".join(
         [
-            f"select customer_id from ({tickets}) semi join watch.open_tickets using (ticket_id) "
+            "select customer_id from all_tickets semi join watch.open_tickets using (ticket_id) "
             "where customer_id is not null",
             f"select customer_id from ({orders}) semi join watch.open_orders using (order_id)",
             "select customer_id from changed_surveys where customer_id is not null",

@@ -14,8 +14,13 @@ from careloop.warehouse import connect, literal, quote
 from careloop.watch.models import Selection, selection
 
 SCHEMA = "watch"
-# One row per customer, with columns that dim_customers has under the same names.
-OF_CUSTOMERS = ("int_care_customers", "int_customer_profile")
+# One row per customer; what the models of the watch read of them dim_customers has, too.
+OF_CUSTOMERS = (
+    "int_care_customers",
+    "int_customer_profile",
+    "int_customer_segments",
+    "int_customer_loyalty",
+)
 # Only looked at for rules that the watch leaves to the refresh.
 NOT_NEEDED = (
     "int_customer_interactions",
@@ -69,32 +74,38 @@ def _take(
             "run `careloop run` once with this release",
         )
     name = origin.partition(".")[2]
-    if name == "int_care_customers":
-        con.execute(f"create table {target} as {_care_customers(there)}")
+    if name in NOT_NEEDED or not _is_looked_at(con, name):
+        rows = f"from published.{origin} limit 0"
+    elif name == "int_care_customers":
+        rows = _care_customers(there)
     elif name == "int_customer_orders":
-        con.execute(f"create table {target} as {_customer_orders()}")
+        rows = _customer_orders()
     elif name in OF_CUSTOMERS:
-        con.execute(f"create table {target} as {_from_customers(there, name, {})}")
-    elif name in NOT_NEEDED:
-        con.execute(f"create table {target} as from published.{origin} limit 0")
+        rows = _from_customers(there, name, {})
     else:
-        con.execute(
-            f"create table {target} as select * from published.{origin} "
-            f"{_only(there[origin])} {_wanted_tags(name)}"
+        rows = (
+            f"select * from published.{origin} {_only(there[origin])} "
+            f"where {'tag in (' + WANTED_TAGS + ')' if name == 'fct_customer_tags' else 'true'}"
         )
+    con.execute(f"create table {target} as {rows}")
+
+
+WANTED_TAGS = "select split_part(value, '=', 1) from program.rule_lists where list = 'tags'"
+# Large, and only looked at where a rule or a clock of the pack asks for it.
+LOOKED_AT = {
+    "int_customer_profile": "select 1 from program.rules where audience_condition is not null",
+    "fct_customer_tags": WANTED_TAGS,
+    "fct_customer_next_products": "select 1 from program.rules where about is not null",
+    "int_customer_orders": "select 1 from published.dim_sla_targets where starts = 'first_deal'",
+}
+
+
+def _is_looked_at(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    return name not in LOOKED_AT or bool(con.execute(LOOKED_AT[name]).fetchall())
 
 
 def _only(columns: list[str]) -> str:
     return "semi join watch.customers using (customer_id)" if "customer_id" in columns else ""
-
-
-def _wanted_tags(name: str) -> str:
-    if name != "fct_customer_tags":
-        return ""
-    return (
-        "where tag in (select split_part(value, '=', 1) from program.rule_lists "
-        "where list = 'tags')"
-    )
 
 
 def _columns_of(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
