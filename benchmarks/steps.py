@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks import decisions, pipeline, tables
+from benchmarks import clocks, decisions, pipeline, tables
 from benchmarks.company import Company
 
 STEPS: dict[str, Callable[[Company], dict[str, Any]]] = {
@@ -30,4 +30,11 @@ CARE: dict[str, Callable[[Company], dict[str, Any]]] = {
     "care warehouse": decisions.warehouse,
     "care models": decisions.models,
     "care script": decisions.by_hand,
+}
+
+# Steps of `python -m benchmarks.clocks`.
+CLOCKS: dict[str, Callable[[Company], dict[str, Any]]] = {
+    "clock warehouse": clocks.warehouse,
+    "clock models": clocks.models,
+    "clock script": clocks.by_hand,
 }

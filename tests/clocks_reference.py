@@ -208,7 +208,11 @@ def ticket_clocks(office: Office, clocks: list[Row], ticket: Row, customer: Row,
         if start is None or start > as_of:
             continue
         stop = _answer(clock["stops"], ticket, changes, own(world["receipts"]), as_of)
-        yield clock["id"], 1, walk(office, clock, start, modes_of(clock, changes, stop, start), as_of)
+        yield (
+            clock["id"],
+            1,
+            walk(office, clock, start, modes_of(clock, changes, stop, start), as_of),
+        )
 
 
 def _answer(stops: str, ticket: Row, changes: list[tuple[dt.datetime, str]],
@@ -245,12 +249,14 @@ def _cycles(office: Office, clock: Row, ticket: Row, changes: list[tuple[dt.date
 
 def _contact(stops: str, ticket: Row, solved: dt.datetime, world: Row,
              as_of: dt.datetime) -> dt.datetime | None:  # fmt: skip
-    about = [
-        row for row in world["contacts"] if row["at"] and solved <= row["at"] <= as_of
-    ]
+    about = [row for row in world["contacts"] if row["at"] and solved <= row["at"] <= as_of]
     kinds = {"call"} if stops == "customer_called_back" else {"survey", "message"}
     named = [r["at"] for r in about if r["ticket_id"] == ticket["ticket_id"] and r["kind"] in kinds]
     if named or stops != "customer_called_back":
         return min(named, default=None)
-    same = [r for r in about if r["ticket_id"] is None and r["customer_id"] == ticket["customer_id"]]
-    return min((r["at"] for r in same if r["kind"] == "call" and r["method"] == "call"), default=None)
+    same = [
+        r for r in about if r["ticket_id"] is None and r["customer_id"] == ticket["customer_id"]
+    ]
+    return min(
+        (r["at"] for r in same if r["kind"] == "call" and r["method"] == "call"), default=None
+    )

@@ -1,8 +1,12 @@
 """Service clocks of random tickets against a reference that walks through time."""
 
 import datetime as dt
+import itertools
 import random
+import re
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,8 +14,10 @@ import pyarrow as pa
 import pytest
 
 from careloop.contract import entities
-from careloop.ledger.mirror import LEDGER_TABLES
+from careloop.errors import ProgramError
 from careloop.program.calendar import WorkCalendar, calendar_days, work_intervals
+from careloop.program.load import load_program
+from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
 from clocks_reference import Office, Row, at, epoch, ticket_clocks
 from jinja_sql import Models
@@ -24,6 +30,9 @@ MODELS = (
     "int_clock_events", "fct_ticket_clocks", "fct_ticket_clock_events",
 )  # fmt: skip
 UPSTREAM = {
+    "int_case_clock_cases": "case_kind varchar, case_id varchar, customer_id varchar, "
+    "owner_id varchar, department varchar, clock varchar, target_key varchar, cycle integer, "
+    "started_at timestamp, stopped_at timestamp, ended_at timestamp",
     "int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
     "int_customer_loyalty": "customer_id varchar, tier varchar",
     "fct_customer_changes": "customer_id varchar, dimension varchar, from_value varchar, "
@@ -150,6 +159,7 @@ class World:
         self.place, self.dice = place, random.Random(seed)
         self.first = place.as_of - dt.timedelta(days=place.days)
         self.clocks = clocks(place)
+        self.calendar: WorkCalendar | None = None
         self.people = [f"c{n}" for n in range(40)]
         self.changes = [change for person in self.people for change in self._history(person)]
         self.tickets: list[Row] = []
@@ -171,7 +181,11 @@ class World:
 
     def _history(self, person: str) -> list[Row]:
         found = []
-        choices = {"segment": ["core", "other"], "stage": ["active", "new"], "tier": ["gold", "tin"]}
+        choices = {
+            "segment": ["core", "other"],
+            "stage": ["active", "new"],
+            "tier": ["gold", "tin"],
+        }
         for dimension, values in choices.items():
             value = None
             for _ in range(self.dice.choice([0, 1, 1, 2, 3])):
@@ -194,7 +208,10 @@ class World:
             opened = self.first + dt.timedelta(
                 seconds=dice.randrange(int(spread)) * self.place.step
             )
-        sometimes = lambda share, late=0.3: self.moment(opened, late) if dice.random() < share else None  # noqa: E731, E501
+
+        def sometimes(share: float, late: float = 0.3) -> dt.datetime | None:
+            return self.moment(opened, late) if dice.random() < share else None
+
         ticket = {
             "ticket_id": name, "customer_id": dice.choice([*self.people, None]),
             "opened_at": opened, "kind": dice.choice(["complaint", "enquiry", None]),
@@ -252,7 +269,9 @@ class World:
         for name, columns in UPSTREAM.items():
             place = "marts" if name.startswith("fct") else "intermediate"
             self.con.execute(f"create table {place}.{name} ({columns})")
-        self._fill("intermediate.int_customer_segments", [(p, "core", "active") for p in self.people])
+        self._fill(
+            "intermediate.int_customer_segments", [(p, "core", "active") for p in self.people]
+        )
         self._fill("intermediate.int_customer_loyalty", [(p, "gold") for p in self.people])
         rows = [(c["customer_id"], c["dimension"], c["from"], c["to"], c["as_of"])
                 for c in self.changes if c["dimension"] != "tier"]  # fmt: skip
@@ -266,7 +285,9 @@ class World:
 
     def _fill(self, table: str, rows: list[tuple]) -> None:
         if rows:
-            self.con.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
+            self.con.executemany(
+                f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows
+            )
 
     def _raw(self) -> None:
         calls = [r for r in self.rows["contacts"] if r["kind"] == "call"]
@@ -281,22 +302,28 @@ class World:
             ddl = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
             self.con.execute(f"create table raw.{name} ({ddl})")
             self._fill(f"raw.{name}", [tuple(row.get(c) for c in columns) for row in rows])
-        self.con.execute("create table ledger.messages (message_id varchar, occasion varchar, kind varchar)")
-        self.con.execute("create table ledger.events (message_id varchar, state varchar, at_utc timestamp)")
+        self.con.execute(
+            "create table ledger.messages (message_id varchar, occasion varchar, kind varchar)"
+        )
+        self.con.execute(
+            "create table ledger.events (message_id varchar, state varchar, at_utc timestamp)"
+        )
         told = [("opened", r, "") for r in self.rows["receipts"]]
         told += [("solved", r, ":2026-01-01") for r in self.rows["contacts"]
                  if r["kind"] == "message" and r["ticket_id"]]  # fmt: skip
         for n, (what, row, day) in enumerate(told):
             occasion = f"ticket_{what}:{row['ticket_id']}{day}"
             early = row["at"] - dt.timedelta(days=1)
-            self._fill("ledger.messages", [(f"m{n}", occasion, "send"), (f"k{n}", occasion, "task")])
+            self._fill(
+                "ledger.messages", [(f"m{n}", occasion, "send"), (f"k{n}", occasion, "task")]
+            )
             self._fill("ledger.events", [(f"m{n}", "planned", early), (f"m{n}", "sent", row["at"]),
                                          (f"k{n}", "sent", early)])  # fmt: skip
 
     def _program(self) -> None:
         place = self.place
         given = {k: v for k, v in place.calendar.items() if k not in ("holidays", "make_up")}
-        calendar = WorkCalendar(
+        calendar = self.calendar or WorkCalendar(
             **given, closed_on_holidays=True, make_up_days=True, occasions=[]
         )
         first, last = (place.as_of + dt.timedelta(days=n) for n in (-40, 40))
@@ -319,11 +346,13 @@ class World:
         )
         self.con.execute(f"create table intermediate.int_sla_targets ({TARGETS})")
         barred = lambda items: f"|{'|'.join(items)}|" if items else None  # noqa: E731
-        units = {"s": 1, "d": 86400}
+        units = {"s": 1, "h": 3600, "d": 86400}
         for position, c in enumerate(self.clocks):
-            amount, unit = int(c["target"].rstrip("swd")), c["target"].lstrip("0123456789")
+            amount, unit = int(c["target"].rstrip("shwd")), c["target"].lstrip("0123456789")
             seconds = amount * units[unit] if unit in units else None
-            since, until = (v if v not in EVER else None for v in (c["valid_from"], c["valid_until"]))
+            since, until = (
+                v if v not in EVER else None for v in (c["valid_from"], c["valid_until"])
+            )
             self._fill("intermediate.int_sla_targets", [(
                 c["key"], c["id"], position, c["id"], c["id"], c["starts"], c["stops"],
                 *(barred(c[f]) for f in FILTERS), c["complex"], c["target"], amount, unit, seconds,
@@ -361,7 +390,9 @@ COLUMNS = (
 
 
 def test_clocks_are_those_of_a_walk_through_time(world: World) -> None:
-    found = {(r["case_id"], r["clock"], r["cycle"]): r for r in world.rows_of("intermediate.int_clocks")}
+    found = {
+        (r["case_id"], r["clock"], r["cycle"]): r for r in world.rows_of("intermediate.int_clocks")
+    }
     assert found.keys() == world.expected.keys()
     for row in found.values():  # a share of working days is not on a step
         if row["warn_on_at"]:
@@ -410,3 +441,67 @@ def test_every_state_comes_up(world: World) -> None:
     assert words == {"activate", "pause", "fulfil", "breach"}
     assert {clock for _, clock, _ in world.expected} == {c["id"] for c in world.clocks}
     assert max(cycle for _, _, cycle in world.expected) > 2
+
+
+def test_the_example_of_the_documentation() -> None:
+    page = (PROJECT_ROOT / "docs/service-clocks.md").read_text("utf-8")
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.split("## An example")[1].splitlines()
+        if line.startswith("|") and "---" not in line
+    ]
+    pieces = [row for row in cells if re.match(r"\d{4}-", row[0])]
+    values = {name: value for name, value, *more in cells if not more and name != "column"}
+    minutes = [int(row[2].removesuffix(" min")) for row in pieces]
+    assert values["elapsed_seconds"] == str(60 * sum(minutes))
+    for row, total in zip(pieces, itertools.accumulate(minutes), strict=True):
+        assert row[3] == f"{total // 60} h {total % 60:02} min"
+        length = dt.datetime.fromisoformat(row[1]) - dt.datetime.fromisoformat(row[0])
+        assert f"{length.seconds // 60} min" == row[2]
+
+    program = load_program("key_account")
+    answer = next(c for c in program.sla.clocks if c.id == "answer")
+    place = Place("Asia/Shanghai", {}, dt.datetime(2026, 10, 12, 4), 1, tickets=0)
+    world = World(place, seed=1)
+    opened, answered = pieces[0][0], pieces[-1][1]
+    utc = lambda local: dt.datetime.fromisoformat(local) - dt.timedelta(hours=8)  # noqa: E731
+    world.tickets = [{
+        "ticket_id": "t", "opened_at": utc(opened), "first_response_at": utc(answered),
+        "kind": "enquiry",
+    }]  # fmt: skip
+    given = answer.model_dump()
+    world.clocks = [
+        {**given, "key": "answer", "valid_from": EVER[0], "valid_until": EVER[1]}
+    ]  # fmt: skip
+    world.calendar = program.calendar
+    world.build()
+    (found,) = world.rows_of("marts.fct_ticket_clocks")
+    for name, value in values.items():
+        at_home = isinstance(found[name], dt.datetime)
+        assert str(found[name] + dt.timedelta(hours=8) if at_home else found[name]) == (
+            f"{value}:00" if at_home else value
+        )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("stops: solved, complex: true", "stops: survey_asked, complex: true", "cannot stop what"),
+        ("target: 7d, clock: calendar", "target: 2mo, clock: calendar", "not in a unit"),
+        ("target: 10m, clock: business", "target: 2d, clock: business", "not in a unit"),
+        ("target: 7d, clock: calendar, pauses: [pending]",
+         "target: 7wd, clock: business, pauses: [pending]", "cannot pause a target in working days"),
+        ("target: 7d, clock: calendar, pauses: [pending]",
+         "target: 7d, clock: calendar, pauses: [solved]", "pauses only a clock that stops with"),
+    ],
+)  # fmt: skip
+def test_clocks_that_cannot_be_computed_are_refused(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    shutil.copytree(PROJECT_ROOT / "programs/retail_care", tmp_path / "pack")
+    file = tmp_path / "pack/program.yml"
+    text = file.read_text("utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), "utf-8")
+    with pytest.raises(ProgramError, match=problem):
+        load_program(tmp_path / "pack")

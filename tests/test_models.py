@@ -50,6 +50,8 @@ GRAINS = {
     "int_case_clock_cases": "case_kind, case_id, clock",
     "int_incident_tickets": "ticket_id",
     "fct_follow_ups": "follow_up_id",
+    "fct_ticket_clocks": "ticket_id, clock",
+    "fct_ticket_clock_events": "ticket_id, clock, cycle, event_no",
     "fct_customer_health": "customer_id, component",
     "fct_customer_health_history": "customer_id, recorded_on",
     "rpt_health": "segment, component",

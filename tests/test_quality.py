@@ -257,6 +257,10 @@ insert into fct_incident_steps by name select 'i' as incident_id, 'start' as ste
 insert into dim_sla_targets by name select 'l' || i as target_key, 'closed' as clock
     from range(2) as r(i);
 insert into fct_follow_ups by name select 'f' as follow_up_id, 'late' as state from range(2);
+insert into fct_ticket_clocks by name select 't' as ticket_id, 'c' as clock, 'late' as state,
+    true as is_open, -1 as elapsed_seconds from range(2);
+insert into fct_ticket_clock_events by name select 't' as ticket_id, 'c' as clock, 1 as cycle,
+    1 as event_no, 'end' as event from range(2);
 insert into fct_points by name select 'e' as entry_id, 'c' as customer_id, -1 as points,
     'expiry' as origin, timestamp '2026-08-01' as entered_at from range(2);
 insert into fct_points by name select 'n' as entry_id, 'd' as customer_id, 'found' as origin;

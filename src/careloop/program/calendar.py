@@ -228,7 +228,7 @@ def work_intervals(calendar: WorkCalendar, day: CalendarDay) -> list[tuple[datet
     for break_from, break_to in sorted(minutes_of(b) for b in calendar.breaks):
         if opens < break_from < closes:
             pieces.append((opens, break_from))
-        if opens < break_to:
+        if opens < break_to and break_from < closes:
             opens = max(opens, min(break_to, closes))
     if opens < closes:
         pieces.append((opens, closes))

@@ -3,9 +3,33 @@
 with
 
 final as (
-    select * from {{ ref("int_ticket_clock_cases") }}
+    select
+        case_kind,
+        case_id,
+        customer_id,
+        owner_id,
+        department,
+        clock,
+        target_key,
+        cycle,
+        started_at,
+        stopped_at,
+        ended_at
+    from {{ ref("int_ticket_clock_cases") }}
     union all
-    select * from {{ ref("int_case_clock_cases") }}
+    select
+        case_kind,
+        case_id,
+        customer_id,
+        owner_id,
+        department,
+        clock,
+        target_key,
+        cycle,
+        started_at,
+        stopped_at,
+        ended_at
+    from {{ ref("int_case_clock_cases") }}
 )
 
 select * from final

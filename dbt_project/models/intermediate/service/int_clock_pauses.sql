@@ -61,7 +61,8 @@ halted as (
     from cases
     inner join halts on cases.case_id = halts.ticket_id
     where
-        halts.from_at < coalesce(cases.stopped_at, {{ as_of_utc() }} + interval '1' second)
+        coalesce(cases.started_at < cases.stopped_at, true)
+        and halts.from_at < coalesce(cases.stopped_at, {{ as_of_utc() }} + interval '1' second)
         and coalesce(halts.until_at > cases.started_at, true)
         and (
             coalesce(position(halts.barred_status in cases.pauses) > 0, false)
@@ -95,13 +96,15 @@ counted as (
         placed.*,
         case
             when placed.is_business
-                then {{ worked_at("begun", "placed.from_work") }}
+                then
+                    {{ worked_at("begun", "placed.from_work") }}
                     - {{ worked_at("started", "placed.started_work") }}
             else placed.from_second - placed.started_second
         end as passed_seconds,
         case
             when placed.is_business
-                then {{ worked_at("ended", "placed.until_work") }}
+                then
+                    {{ worked_at("ended", "placed.until_work") }}
                     - {{ worked_at("begun", "placed.from_work") }}
             else placed.until_second - placed.from_second
         end as paused_seconds,

@@ -21,12 +21,15 @@ paused as (
         cycle,
         count(*) as pauses,
         cast(sum(paused_seconds) as bigint) as paused_seconds,
-        cast(sum(case when elapsed_seconds < warn_seconds then paused_seconds else 0 end)
-            as bigint) as before_warning,
-        cast(sum(case when elapsed_seconds < target_seconds then paused_seconds else 0 end)
-            as bigint) as before_target,
-        cast(sum(case when elapsed_seconds <= target_seconds then paused_seconds else 0 end)
-            as bigint) as before_breach,
+        cast(sum(
+            case when elapsed_seconds < warn_seconds then paused_seconds else 0 end
+        ) as bigint) as before_warning,
+        cast(sum(
+            case when elapsed_seconds < target_seconds then paused_seconds else 0 end
+        ) as bigint) as before_target,
+        cast(sum(
+            case when elapsed_seconds <= target_seconds then paused_seconds else 0 end
+        ) as bigint) as before_breach,
         max(case when until_at is null then 1 else 0 end) as is_paused
     from {{ ref("int_clock_pauses") }}
     group by case_kind, case_id, clock, cycle

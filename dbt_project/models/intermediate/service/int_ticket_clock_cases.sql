@@ -31,7 +31,7 @@ epochs as (
 messages as (
     select
         messages.occasion,
-        min(events.at_utc) as sent_at
+        events.at_utc as sent_at
     from {{ source("ledger", "messages") }} as messages
     inner join {{ source("ledger", "events") }} as events
         on messages.message_id = events.message_id
@@ -43,15 +43,15 @@ messages as (
             left(messages.occasion, 14) = 'ticket_opened:'
             or left(messages.occasion, 14) = 'ticket_solved:'
         )
-    group by messages.occasion
 ),
 
 receipts as (
     select
         substring(occasion, 15) as ticket_id,
-        sent_at
+        min(sent_at) as sent_at
     from messages
     where left(occasion, 14) = 'ticket_opened:'
+    group by substring(occasion, 15)
 ),
 
 tickets as (
@@ -179,6 +179,12 @@ solutions as (
     where matched.starts = 'ticket_solved'
 ),
 
+waits as (
+    select 'survey_asked' as stops
+    union all
+    select 'result_told' as stops
+),
+
 contacts as (
     select
         ticket_id,
@@ -192,11 +198,7 @@ contacts as (
         waits.stops,
         surveys.asked_at as contacted_at
     from {{ ref("stg_surveys") }} as surveys
-    cross join (
-        select 'survey_asked' as stops
-        union all
-        select 'result_told' as stops
-    ) as waits
+    cross join waits
     where surveys.ticket_id is not null and surveys.asked_at <= {{ as_of_utc() }}
     union all
     select
@@ -204,11 +206,7 @@ contacts as (
         waits.stops,
         messages.sent_at as contacted_at
     from messages
-    cross join (
-        select 'survey_asked' as stops
-        union all
-        select 'result_told' as stops
-    ) as waits
+    cross join waits
     where left(messages.occasion, 14) = 'ticket_solved:'
 ),
 

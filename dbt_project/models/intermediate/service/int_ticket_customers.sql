@@ -53,7 +53,7 @@ periods as (
         customer_id,
         dimension,
         earlier_value as value,
-        cast(null as timestamp) as from_at,
+        timestamp '1900-01-01' as from_at,
         from_at as until_at
     from placed
     where place = 1
@@ -63,7 +63,7 @@ periods as (
         dimension,
         value,
         from_at,
-        until_at
+        coalesce(until_at, timestamp '2900-01-01') as until_at
     from placed
     where coalesce(until_at > from_at, true)
 ),
@@ -103,13 +103,21 @@ final as (
         case when stages.customer_id is null then today.stage else stages.value end as stage,
         case when tiers.customer_id is null then today.tier else tiers.value end as tier
     from tickets
-    {%- for dimension in ["segments", "stages", "tiers"] %}
-    left join {{ dimension }}
+    left join segments
         on
-            tickets.customer_id = {{ dimension }}.customer_id
-            and coalesce({{ dimension }}.from_at <= tickets.opened_at, true)
-            and coalesce({{ dimension }}.until_at > tickets.opened_at, true)
-    {%- endfor %}
+            tickets.customer_id = segments.customer_id
+            and tickets.opened_at >= segments.from_at
+            and tickets.opened_at < segments.until_at
+    left join stages
+        on
+            tickets.customer_id = stages.customer_id
+            and tickets.opened_at >= stages.from_at
+            and tickets.opened_at < stages.until_at
+    left join tiers
+        on
+            tickets.customer_id = tiers.customer_id
+            and tickets.opened_at >= tiers.from_at
+            and tickets.opened_at < tiers.until_at
     left join today on tickets.customer_id = today.customer_id
 )
 
