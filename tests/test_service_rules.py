@@ -16,7 +16,7 @@ from careloop.program.rule_checks import rule_mistakes
 from careloop.program.rule_tables import rule_tables
 from careloop.program.rule_words import RuleWords
 from careloop.program.rules import EventTrigger, Rule, Rules
-from careloop.program.service import EscalationStep, Sla
+from careloop.program.sla import EscalationStep, Sla
 from careloop.settings import PROJECT_ROOT, load_settings
 
 PACKS = ("b2b_service", "key_account", "online_crm", "retail_care", "service_desk")

@@ -21,7 +21,7 @@ from careloop.ledger.escalations import STATES, listed, withdraw
 from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
-from careloop.program.service import WARNING
+from careloop.program.sla import WARNING
 from careloop.settings import Settings, load_settings
 
 EVERY = "all"

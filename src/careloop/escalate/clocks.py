@@ -12,7 +12,7 @@ import pyarrow as pa
 from careloop.errors import CareloopError
 from careloop.program.base import duration_seconds
 from careloop.program.model import Program
-from careloop.program.service import WARNING
+from careloop.program.sla import WARNING
 from careloop.published import current_version
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal

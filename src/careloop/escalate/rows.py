@@ -11,7 +11,7 @@ from careloop.escalate.due import URGENT
 from careloop.escalate.words import say, word
 from careloop.program.base import language
 from careloop.program.model import Program
-from careloop.program.service import WARNING
+from careloop.program.sla import WARNING
 
 
 @dataclass(frozen=True)
