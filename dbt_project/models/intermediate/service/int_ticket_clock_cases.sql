@@ -58,8 +58,6 @@ tickets as (
     select
         tickets.ticket_id,
         tickets.customer_id,
-        tickets.owner_id,
-        tickets.department,
         tickets.opened_at,
         tickets.handed_over_at,
         least(tickets.acknowledged_at, receipts.sent_at) as acknowledged_at,
@@ -91,7 +89,7 @@ looks as (
     from tickets
 ),
 
-fitting as (
+ranked as (
     select
         {%- for trait in traits %}
         looks.{{ trait }},
@@ -130,16 +128,17 @@ fitting as (
             and coalesce(targets.is_complex = looks.is_complex, true)
 ),
 
-matched as (
+fitting as (
+    select * from ranked
+    where place = 1
+),
+
+-- Clocks that start with the ticket or while it is worked on.
+begun as (
     select
         tickets.ticket_id,
-        tickets.customer_id,
-        tickets.owner_id,
-        tickets.department,
         fitting.clock,
         fitting.target_key,
-        fitting.starts,
-        fitting.stops,
         case
             when fitting.starts = 'ticket_opened' then tickets.opened_at
             when fitting.starts = 'handed_over' then tickets.handed_over_at
@@ -163,20 +162,32 @@ matched as (
             tickets.is_complex = fitting.is_complex
             and tickets.opened_at >= fitting.valid_from
             and tickets.opened_at < fitting.valid_until
-    where fitting.place = 1
+    where fitting.starts <> 'ticket_solved'
 ),
 
 -- A solution that holds, or held until the ticket was reopened.
 solutions as (
     select
-        matched.*,
+        tickets.ticket_id,
+        tickets.customer_id,
+        fitting.clock,
+        fitting.target_key,
+        fitting.stops,
         solutions.cycle,
         solutions.solved_at,
         solutions.reopened_at
-    from matched
+    from tickets
+    inner join fitting
+        on
+            {%- for trait in traits %}
+            tickets.{{ trait }} = fitting.{{ trait }} and
+            {%- endfor %}
+            tickets.is_complex = fitting.is_complex
+            and tickets.opened_at >= fitting.valid_from
+            and tickets.opened_at < fitting.valid_until
     inner join {{ ref("int_ticket_solutions") }} as solutions
-        on matched.ticket_id = solutions.ticket_id
-    where matched.starts = 'ticket_solved'
+        on tickets.ticket_id = solutions.ticket_id
+    where fitting.starts = 'ticket_solved'
 ),
 
 waits as (
@@ -265,24 +276,18 @@ final as (
     select
         'ticket' as case_kind,
         ticket_id as case_id,
-        customer_id,
-        owner_id,
-        department,
         clock,
         target_key,
         1 as cycle,
         started_at,
         case when stopped_at is not null then greatest(stopped_at, started_at) end as stopped_at,
         cast(null as timestamp) as ended_at
-    from matched
+    from begun
     where started_at is not null
     union all
     select
         'ticket' as case_kind,
         ticket_id as case_id,
-        customer_id,
-        owner_id,
-        department,
         clock,
         target_key,
         cycle,
