@@ -28,14 +28,34 @@ from jinja_sql import Models
 PROGRAMS = PROJECT_ROOT / "programs"
 PACKS = program_names(PROGRAMS)
 AS_OF = dt.datetime(2026, 10, 31, 16)
+# Nothing is known of the customers here; the models of these need them.
+UPSTREAM = {
+    "intermediate.int_case_clock_cases": "case_kind varchar, case_id varchar, "
+    "customer_id varchar, owner_id varchar, department varchar, clock varchar, "
+    "target_key varchar, cycle integer, started_at timestamp, stopped_at timestamp, "
+    "ended_at timestamp",
+    "intermediate.int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
+    "intermediate.int_customer_loyalty": "customer_id varchar, tier varchar",
+    "marts.fct_customer_changes": CARRIED["customer_changes"][1],
+    "marts.fct_customer_tier_changes": "customer_id varchar, change_no integer, "
+    "from_tier varchar, tier varchar, changed_on date",
+    "run.previous_sla_targets": CARRIED["sla_targets"][1],
+    "run.previous_quality_samples": CARRIED["quality_samples"][1],
+}
+CLOCKS = (
+    "int_sla_targets", "int_service_time", "int_service_hours", "int_worked_hours",
+    "int_service_days", "int_ticket_statuses", "int_ticket_stops", "int_ticket_solutions",
+    "int_ticket_customers", "int_ticket_clock_cases", "int_clock_cases", "int_clock_pauses",
+    "int_clocks",
+)  # fmt: skip
 MODELS = (
     "stg_tickets", "stg_ticket_events", "stg_surveys", "stg_follow_ups", "stg_customers",
+    *CLOCKS,
     "int_care_message_states", "int_ticket_outcomes", "int_ticket_answers", "int_low_scores",
     "int_cases", "fct_cases", "fct_tickets", "rpt_closed_loop", "rpt_service_quality",
     "rpt_knowledge", "fct_quality_samples",
 )  # fmt: skip
 SOLVED = ("solved", "closed")
-SAMPLES = CARRIED["quality_samples"][1]
 Raw = dict[str, list[dict[str, Any]]]
 Row = dict[str, Any]
 hours = lambda n: dt.timedelta(hours=n)  # noqa: E731
@@ -55,12 +75,13 @@ class Desk:
             ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
             self.con.execute(f"create table raw.{entity.name} ({ddl})")
             self._fill(f"raw.{entity.name}", raw.get(entity.name, []))
-        self.con.execute(f"create table run.previous_quality_samples ({SAMPLES})")
+        for table, columns in UPSTREAM.items():
+            self.con.execute(f"create table {table} ({columns})")
         self._fill("run.previous_quality_samples", drawn or [])
         local = as_of.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(program.zone))
         self.con.execute(
             "create table run.context as select ?::timestamp as as_of_utc, "
-            "?::date as as_of_date, ? as zone, ? as currency",
+            "?::date as as_of_date, ? as zone, ? as currency, 'h' as pack_hash",
             [as_of, local.date(), program.zone, program.currency],
         )
         write_care_inputs(self.con, load_settings(home="/nonexistent"))
