@@ -52,7 +52,7 @@ MODELS = (
     "stg_tickets", "stg_ticket_events", "stg_surveys", "stg_follow_ups", "stg_customers",
     *CLOCKS,
     "int_care_message_states", "int_ticket_outcomes", "int_ticket_answers", "int_low_scores",
-    "int_cases", "fct_cases", "fct_tickets", "rpt_closed_loop", "rpt_service_quality",
+    "int_cases", "int_case_classes", "fct_cases", "fct_tickets", "rpt_closed_loop", "rpt_service_quality",
     "rpt_knowledge", "fct_quality_samples",
 )  # fmt: skip
 SOLVED = ("solved", "closed")
@@ -567,6 +567,27 @@ def test_knowledge_is_empty_without_a_knowledge_base_and_picks_only_from_enough(
         update={"sla": program.sla.model_copy(update={"knowledge_base": False})}
     )
     assert Desk(without, random_raw(1, 200)).rows("from marts.rpt_knowledge") == []
+
+
+def test_a_problem_is_the_pain_point_where_there_is_one() -> None:
+    program = load_program("b2b_service", PROGRAMS)
+    ticket = {"opened_at": AS_OF - hours(50), "resolved_at": AS_OF - hours(40), "urgency": "general",
+              "customer_id": "c", "resolution": "apology"}  # fmt: skip
+    what = [("delivery", None), ("late_delivery", None), ("late_delivery", None),
+            (None, "客服态度很差"), ("invoice", None), (None, "Thanks"),
+            ("invoice", "The agent was rude")]  # fmt: skip
+    desk = Desk(program, {"tickets": [
+        ticket | {"ticket_id": f"t{n}", "category": category, "description": text}
+        for n, (category, text) in enumerate(what)
+    ]})  # fmt: skip
+    found = desk.rows("select problem, problem_en, problem_zh, category, cases "
+                      "from marts.rpt_knowledge order by problem")  # fmt: skip
+    assert [tuple(row.values()) for row in found] == [
+        ("(none)", "(none)", "(none)", "(none)", 1),
+        ("delivery", "Delivery", "交付", "late_delivery", 3),
+        ("invoice", "invoice", "invoice", "invoice", 1),
+        ("service_attitude", "Service attitude", "服务态度", "(none)", 2),
+    ]
 
 
 def test_samples_reach_everybody_first_and_stay_as_they_were_drawn() -> None:

@@ -264,8 +264,9 @@ final as (
         fitting.target_key,
         1 as cycle,
         fitting.started_at,
-        case when coalesce(fitting.happened_at <= fitting.over_at, true) then fitting.happened_at end
-            as stopped_at,
+        case
+            when coalesce(fitting.happened_at <= fitting.over_at, true) then fitting.happened_at
+        end as stopped_at,
         case
             when
                 coalesce(fitting.happened_at > fitting.over_at, true)

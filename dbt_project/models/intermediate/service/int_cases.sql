@@ -19,7 +19,7 @@ clocks as (
     where clocks.case_kind = 'ticket' and targets.stops in ('solved', 'closed')
     qualify row_number() over (
         partition by clocks.case_id
-        order by targets.stops desc, clocks.started_at, clocks.target_key
+        order by targets.stops desc, clocks.started_at asc, clocks.target_key asc
     ) = 1
 ),
 
