@@ -523,14 +523,14 @@ def test_no_customers_words_are_published(company: Company) -> None:
     assert len(phrases) > 100
     con = open_published(company.settings)
     columns = con.execute(
-        "select table_name, column_name from duckdb_columns() "
-        "where data_type = 'VARCHAR' and database_name = current_database()"
+        "select schema_name, table_name, column_name from duckdb_columns() "
+        "where data_type = 'VARCHAR' and database_name = current_database() and not internal"
     ).fetchall()
-    assert {"fct_pain_point_cases", "rpt_pain_points"} <= {table for table, _ in columns}
-    for table, column in columns:
+    assert {"fct_pain_point_cases", "rpt_pain_points"} <= {table for _, table, _ in columns}
+    for schema, table, column in columns:
         told = con.execute(
-            f'select "{column}" from (select distinct "{column}" from "{table}") '
+            f'select "{column}" from (select distinct "{column}" from "{schema}"."{table}") '
             f'where list_bool_or(list_transform(?, lambda p: contains("{column}", p)))',
             [phrases],
         ).fetchall()
-        assert told == [], (table, column)
+        assert told == [], (schema, table, column)

@@ -31,6 +31,7 @@ epochs as (
 messages as (
     select
         messages.occasion,
+        {{ asks_for_survey("messages.purpose", "messages.rule") }} as asks,
         events.at_utc as sent_at
     from {{ source("ledger", "messages") }} as messages
     inner join {{ source("ledger", "events") }} as events
@@ -65,6 +66,7 @@ tickets as (
         least(tickets.first_response_at, stops.first_done_at) as answered_at,
         stops.done_since,
         stops.closed_since,
+        tickets.archived_at,
         coalesce(tickets.kind, '') as kind,
         coalesce(tickets.urgency, '') as urgency,
         coalesce(tickets.channel, '') as channel,
@@ -165,7 +167,8 @@ begun as (
     where fitting.starts <> 'ticket_solved'
 ),
 
--- A solution that holds, or held until the ticket was reopened.
+-- A solution, and until when the customer is to hear of it: until the ticket is reopened or
+-- archived, or the pack's days without a word have passed.
 solutions as (
     select
         tickets.ticket_id,
@@ -175,7 +178,14 @@ solutions as (
         fitting.stops,
         solutions.cycle,
         solutions.solved_at,
-        solutions.reopened_at
+        least(
+            solutions.reopened_at,
+            case
+                when tickets.archived_at is not null
+                    then greatest(tickets.archived_at, solutions.solved_at)
+            end,
+            {{ lapses_at("solutions.solved_at") }}
+        ) as over_at
     from tickets
     inner join fitting
         on
@@ -217,7 +227,7 @@ contacts as (
         waits.stops,
         messages.sent_at as contacted_at
     from messages
-    cross join waits
+    inner join waits on messages.asks or waits.stops = 'result_told'
     where left(messages.occasion, 14) = 'ticket_solved:'
 ),
 
@@ -292,8 +302,11 @@ final as (
         target_key,
         cycle,
         solved_at as started_at,
-        case when coalesce(contacted_at < reopened_at, true) then contacted_at end as stopped_at,
-        case when coalesce(contacted_at >= reopened_at, true) then reopened_at end as ended_at
+        case when contacted_at <= over_at then contacted_at end as stopped_at,
+        case
+            when coalesce(contacted_at > over_at, true) and over_at <= {{ as_of_utc() }}
+                then over_at
+        end as ended_at
     from solved
 )
 
