@@ -1,4 +1,4 @@
-"""`careloop service`: the watch over open cases between two refreshes."""
+"""`careloop service`: the watch over open cases between two refreshes, and what is due."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from careloop import clock
+from careloop.cli.escalations import due
 from careloop.cli.options import Home, ProgramName, Sources
 from careloop.cli.output import JsonFlag, console, print_json
 from careloop.refresh import program_of
@@ -16,6 +17,7 @@ service_app = typer.Typer(no_args_is_help=True, help="Watch the open cases of se
 
 
 def register(app: typer.Typer) -> None:
+    service_app.command("due")(due)
     app.add_typer(service_app, name="service")
 
 
