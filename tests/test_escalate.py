@@ -522,6 +522,15 @@ def test_texts_fit_eighty_columns_in_both_languages(small: World) -> None:
     assert 'lang="en"' in english.sent[0].html
 
 
+def test_what_is_late_since_another_year_says_which(small: World) -> None:
+    small.escalate([ticket(1, breached_at=AT - 365 * 24 * HOUR), ticket(2, breached_at=AT - HOUR)])
+    people = Told("staff")
+    small.alert(staff=people, team=Told("team"))
+    text = "\n".join(message.text for message in people.sent)
+    assert "自 2025-11-0" in text
+    assert "自 11-0" in text
+
+
 def test_a_case_stands_once_with_its_highest_level(small: World) -> None:
     small.escalate([soon(1)], NOW - HOUR)
     small.escalate([ticket(1, breached_at=AT - 25 * HOUR)])
