@@ -52,11 +52,12 @@ def write_list(
     left_out = len(found) - sum(len(mine) for _, mine in groups)
     more = say("more", lang, count=left_out) if left_out else ""
     footer = words()["footer"][lang]
+    write = _brief if alert.staff_id is None else _full
     lines = [head]
     for name, mine in groups:
         lines += ["", f"{name} · {say('cases', lang, count=len(mine))}"]
         for row in mine:
-            lines += _brief(row, lang) if alert.staff_id is None else _full(row, lang)
+            lines += write(row, lang, local.year)
     lines += ["", more] if more else []
     if alert.staff_id is not None:
         lines += ["", footer]
@@ -71,7 +72,7 @@ def write_list(
             row.what,
             row.urgency,
             f"{row.clock} ({row.target})",
-            row.when(lang),
+            row.when(lang, local.year),
             row.level,
         ],
         more=more,
@@ -87,14 +88,14 @@ def _owner(owner: str | None, staff: Mapping[str, Person], lang: str) -> str:
     return f"{owner} {name}" if name else owner
 
 
-def _full(row: Due, lang: str) -> list[str]:
+def _full(row: Due, lang: str, year: int) -> list[str]:
     first = [row.case, _joined([row.what, row.urgency], lang), f"{row.clock} ({row.target})"]
-    return _wrapped("  - ", "    ", [*first, row.when(lang), row.level])
+    return _wrapped("  - ", "    ", [*first, row.when(lang, year), row.level])
 
 
-def _brief(row: Due, lang: str) -> list[str]:
+def _brief(row: Due, lang: str, year: int) -> list[str]:
     what = f"{row.urgency} {row.what}" if row.is_urgent else row.what
-    return [f"- {row.case} {what} · {row.clock} · {row.when(lang)}"]
+    return [f"- {row.case} {what} · {row.clock} · {row.when(lang, year)}"]
 
 
 def _joined(texts: list[str], lang: str) -> str:
