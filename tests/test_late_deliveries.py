@@ -90,7 +90,10 @@ def test_who_was_told_and_whether_in_time(con: duckdb.DuckDBPyConnection) -> Non
         "too_late": ["late", BY + SECOND, False, None],
         "twice": ["late", BY - SECOND, True, "second"],
         "a:b": ["late", BY, True, None],
-        **dict.fromkeys(("failed", "of_another", "of_now", "to_come"), ["late", None, False, None]),
+        **{
+            key: ["late", None, False, None]
+            for key in ("failed", "of_another", "of_now", "to_come")
+        },
     }
 
 
