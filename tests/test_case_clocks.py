@@ -43,9 +43,7 @@ def clock(id: str, starts: str, stops: str, **parts: Any) -> Clock:
 class Service:
     """The models over hand-made tables."""
 
-    def __init__(
-        self, *clocks: Clock, as_of: dt.datetime = AS_OF, lapse_days: int = 180
-    ) -> None:
+    def __init__(self, *clocks: Clock, as_of: dt.datetime = AS_OF, lapse_days: int = 180) -> None:
         self.con = duckdb.connect()
         self.con.execute("set timezone = 'UTC'")
         for schema in ("run", "staging", "intermediate", "marts", "ledger"):
@@ -89,7 +87,6 @@ class Service:
             "select case_kind, case_id, clock, started_at, stopped_at "
             "from intermediate.int_case_clock_cases order by case_kind, case_id, clock"
         ).fetchall()
-
 
     def ends(self) -> dict[str, dt.datetime]:
         """When the cases ended without their stop."""
@@ -222,7 +219,11 @@ def test_who_is_never_called_or_asked_is_given_up() -> None:
         ("c", None, "high", at(1)), ("c", "high", "low", at(7)), ("d", None, "low", at(15)),
     )  # fmt: skip
     stops = {case: stop for _, case, _, _, stop in service.cases()}
-    assert {case for case, stop in stops.items() if stop} == {"at_last", "o1", f"b churn_level {at(1)}"}
+    assert {case for case, stop in stops.items() if stop} == {
+        "at_last",
+        "o1",
+        f"b churn_level {at(1)}",
+    }
     assert service.ends() == {
         "forgotten": AS_OF, "late": at(12), "o2": at(13), f"a churn_level {at(1)}": at(11),
         f"c churn_level {at(1)}": at(7),

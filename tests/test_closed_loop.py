@@ -473,7 +473,9 @@ def test_tickets_are_due_when_their_clocks_are(pack: str) -> None:
     )  # fmt: skip
     tickets = [tickets[2] | {"ticket_id": name, "urgency": name}
                for name in ("general", "suggestion")]  # fmt: skip
-    found = {c["case_id"]: c for c in Desk(without, {"tickets": tickets}).rows("from marts.fct_cases")}
+    found = {
+        c["case_id"]: c for c in Desk(without, {"tickets": tickets}).rows("from marts.fct_cases")
+    }
     default = dt.timedelta(seconds=duration_seconds(program.closed_loop.due_default))
     assert found["general"]["due_at"] == start + default
     assert found["suggestion"]["due_at"] is None
@@ -520,7 +522,9 @@ def test_a_case_is_due_in_working_time() -> None:
               "kind": "complaint", "urgency": "general"}  # fmt: skip
     solved = {"in_time": dt.datetime(2026, 10, 10, 23), "late": dt.datetime(2026, 10, 12, 1, 0, 1)}
     tickets = [ticket | {"ticket_id": n, "resolved_at": at} for n, at in solved.items()]
-    found = {c["case_id"]: c for c in Desk(program, {"tickets": tickets}).rows("from marts.fct_cases")}
+    found = {
+        c["case_id"]: c for c in Desk(program, {"tickets": tickets}).rows("from marts.fct_cases")
+    }
     assert {c["due_at"] for c in found.values()} == {dt.datetime(2026, 10, 10, 10)}
     assert found["in_time"]["solved_on_time"]
     assert not found["late"]["solved_on_time"]
