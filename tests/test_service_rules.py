@@ -195,6 +195,13 @@ def test_an_overdue_ticket_is_explained_only_as_recorded(
     assert "14:00" not in late, "a time that is over is promised to nobody"
 
 
+def test_an_outage_is_called_by_its_local_time(packs: dict[str, Any], tmp_path: Path) -> None:
+    about = {"ticket_id": "T9", "incident_id": "2026-10-20T02:20:35Z"}
+    text = said(packs["b2b_service"], "outage", about, "zh-CN", tmp_path)
+    assert "2026-10-20 10:20 起" in text
+    assert "02:20" not in text
+
+
 def test_an_acknowledgement_says_until_when(packs: dict[str, Any], tmp_path: Path) -> None:
     about = {"ticket_id": "T9", "answer_due_at": "2026-11-02 08:00:00",
              "solution_due_at": "2026-11-05 07:00:00"}  # fmt: skip

@@ -18,7 +18,8 @@ from careloop.program.base import language
 from careloop.program.model import Program
 
 COLUMNS = 80
-HEADINGS = ("case", "what", "urgency", "clock", "when", "level")
+# Columns of the table and their widths in percent, the same in every group.
+HEADINGS = {"case": 17, "what": 10, "urgency": 10, "clock": 29, "when": 21, "level": 13}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def write_list(
         subject=subject,
         head=head,
         groups=groups,
-        headings=[words()["columns"][key][lang] for key in HEADINGS],
+        headings=[(words()["columns"][key][lang], share) for key, share in HEADINGS.items()],
         cells=lambda row: [
             row.case,
             row.what,
