@@ -133,7 +133,7 @@ def test_rules_are_read_out_in_both_languages(packs: dict[str, Any]) -> None:
         "within 24 hours after a ticket is opened (kind complaint or suggestion), "
         "unless the ticket has been answered"
     )
-    assert zh == "工单提交（类型 complaint 或 suggestion）后 24 小时内（工单已答复则不做）"
+    assert zh == "工单提交（类型 投诉 或 建议）后 24 小时内（工单已答复则不做）"
 
 
 # -- times in words ------------------------------------------------------------------------------
