@@ -15,8 +15,7 @@ ONLY = {
     "orders": "semi join watch.orders using (order_id)",
     "tickets": "semi join watch.tickets using (ticket_id)",
     "ticket_events": "semi join watch.tickets using (ticket_id)",
-    "surveys": "where customer_id in (from watch.customers) "
-    "or ticket_id in (from watch.tickets)",
+    "surveys": "where customer_id in (from watch.customers) or ticket_id in (from watch.tickets)",
     "follow_ups": "semi join watch.customers using (customer_id)",
     "products": "where true",
     "staff": "where true",
