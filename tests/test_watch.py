@@ -1,10 +1,16 @@
 """Rounds between two refreshes: what they find, that they agree with a refresh, and do no harm."""
 
 import json
+import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
 import time
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -20,21 +26,22 @@ from careloop.errors import BusyError, SettingsError
 from careloop.explain.read import explain
 from careloop.home import hold
 from careloop.ledger.database import open_ledger, utc
-from careloop.ledger.tables import escalations, messages
+from careloop.ledger.tables import alert_items, escalations, messages
 from careloop.program.base import duration_seconds
 from careloop.program.load import load_program
 from careloop.program.service_rules import SERVICE_EVENTS, service_rules
 from careloop.published import decision_files, is_of_watch, watch_files
-from careloop.service import entities_of_service, service_round
-from careloop.settings import Settings
+from careloop.sample import make_sample
+from careloop.service import entities_of_service, load, service_round
+from careloop.settings import Settings, load_settings
 from careloop.transform.dbt import manifest
 from careloop.watch import watch
 from careloop.watch.models import RESULTS, TAKEN, selection
-from conftest import DAYS, Company, table_text
+from conftest import table_text
 
 PACK = load_program("retail_care")
 ZONE = ZoneInfo(PACK.zone)
-DAY, LATER = "2026-10-20", "2026-10-21T15:30"
+DAY, LATER = "2026-10-20", "2026-10-20T15:30"
 
 
 def at(text: str) -> datetime:
@@ -46,51 +53,107 @@ def rows(file: Path, sql: str) -> list[tuple]:
         return con.execute(sql).fetchall()
 
 
-def tables(file: Path) -> set[str]:
-    return {name for (name,) in rows(file, "select table_name from duckdb_tables()")}
-
-
 def in_ledger(settings: Settings) -> list[tuple]:
+    m = messages.c
     with open_ledger(settings) as ledger, ledger.read() as con:
-        return con.execute(
-            select(messages.c.decision_key, messages.c.rule, messages.c.state, messages.c.as_of)
-        ).all()
+        found = con.execute(
+            select(m.decision_key, m.rule, m.state, m.as_of).order_by("decision_key")
+        )
+        return [tuple(row) for row in found]
 
 
 @pytest.fixture(scope="module")
-def start(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A home refreshed as of a day on whose morning and later a lot happened."""
-    settings = fresh.copy(tmp_path_factory.mktemp("start") / "home")
-    for file in settings.published.glob("marts*"):
-        file.unlink()
+def start(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A small company's home, refreshed in the night before a busy day."""
+    root = tmp_path_factory.mktemp("start")
+    make_sample(root / "crm", 150, 11, date(2026, 11, 1), 0.01, "auto")
+    settings = load_settings(
+        home=root / "home",
+        program=PACK.name,
+        sources=[root / "crm" / "online", root / "crm" / "store"],
+        keep_days=400,
+    )
     refresh_once(settings, DAY, Steps(quiet=True))
     return settings
 
 
-def copied(settings: Settings, home: Path) -> Settings:
-    shutil.copytree(settings.home, home, symlinks=True)
-    return settings.model_copy(update={"home": home})
+def copied(settings: Settings, root: Path) -> Settings:
+    """A copy of home and CRM, to go on from."""
+    shutil.copytree(settings.home, root / "home", symlinks=True)
+    shutil.copytree(settings.sources[0].parent, root / "crm")
+    sources = [root / "crm" / path.name for path in settings.sources]
+    return settings.model_copy(update={"home": root / "home", "sources": sources})
+
+
+def put_tickets(settings: Settings, *tickets: dict[str, Any]) -> None:
+    """New tickets in a file that the CRM ships between two refreshes; times are local."""
+    folder = settings.sources[0]
+    with (folder / "tickets.jsonl").open(encoding="utf-8") as file:
+        columns = dict.fromkeys(json.loads(file.readline()))
+    read = f"select customer_no from read_csv('{folder}/customers.csv', all_varchar = true)"
+    customers = [customer for (customer,) in duckdb.sql(f"{read} order by 1").fetchall()]
+    usual = {
+        "channel": "phone",
+        "touchpoint": "delivery",
+        "kind": "complaint",
+        "category": "late_delivery",
+        "urgency": "general",
+        "is_complex": False,
+        "department": "logistics",
+        "owner_id": "S1007",
+        "reopened_count": 0,
+    }
+    with (folder / "tickets_of_the_day.jsonl").open("a", encoding="utf-8") as file:
+        for customer, ticket in zip(customers, tickets, strict=False):
+            moments = {k: iso(v) for k, v in ticket.items() if k.endswith("_at")}
+            known = {"customer_no": customer, "updated_at": max(moments.values())}
+            file.write(json.dumps(columns | usual | known | ticket | moments) + "\n")
+
+
+def iso(text: str) -> str:
+    return f"{utc(at(text)).isoformat()}Z"
+
+
+# Opened since the refresh and late already; late since noon, though it came only now; solved in
+# time; and as many faults within an hour as make an incident.
+OF_THE_DAY = (
+    {"ticket_id": "LATE", "opened_at": f"{DAY}T09:05", "touchpoint": "consult", "kind": "enquiry"},
+    {"ticket_id": "CAME_LATE", "opened_at": "2026-10-17T12:00"},
+    {
+        "ticket_id": "SOLVED",
+        "opened_at": f"{DAY}T09:30",
+        "first_response_at": f"{DAY}T09:35",
+        "resolved_at": f"{DAY}T10:00",
+    },
+    *(
+        {"ticket_id": f"FAULT{n:02}", "opened_at": f"{DAY}T11:{n:02}", "kind": "fault"}
+        for n in range(24)
+    ),
+)
 
 
 @pytest.fixture(scope="module")
 def home(start: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home whose refresh is planned; the rounds of this module go on from there."""
-    settings = copied(start, tmp_path_factory.mktemp("watch") / "home")
+    settings = copied(start, tmp_path_factory.mktemp("watch"))
+    put_tickets(settings, *OF_THE_DAY)
     plan_published(settings, PACK, at(f"{DAY}T02:00"))
     return settings
 
 
 @pytest.fixture(scope="module")
 def past(start: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A round and a refresh of the same hour, a day and a half after the last refresh."""
-    settings = copied(start, tmp_path_factory.mktemp("past") / "home")
+    """A round and a refresh of the same hour, later on the day of the last refresh."""
+    settings = copied(start, tmp_path_factory.mktemp("past"))
+    put_tickets(settings, *OF_THE_DAY)
+    load(settings, at(LATER), lambda _: None)
     found = watch(settings, PACK, at(LATER))
     full = refresh_once(settings, LATER, Steps(quiet=True))
     return {"watch": found.file, "refresh": Path(full["published"])}
 
 
-def test_the_selection_computes_only_what_is_not_taken(fresh: Company) -> None:
-    chosen = selection(manifest(fresh.settings))
+def test_the_selection_computes_only_what_is_not_taken(start: Settings) -> None:
+    chosen = selection(manifest(start))
     assert "fct_care_decisions" in chosen.models
     assert not set(TAKEN) & set(chosen.models)
     assert "int_care_customers" in chosen.intermediate
@@ -130,6 +193,16 @@ def test_a_round_decides_what_a_refresh_of_the_hour_decides(past: dict[str, Path
     assert mine == whole
 
 
+def test_a_round_tells_who_must_know(home: Settings) -> None:
+    """A ticket that came since the refresh and is late is escalated by the next round, once."""
+    service_round(home, PACK, at(f"{DAY}T09:10"), at(f"{DAY}T09:10"))
+    assert not raised(home, "LATE", "supervisor")
+    for minute in (30, 45):
+        moment = at(f"{DAY}T09:{minute}")
+        service_round(home, PACK, moment, moment)
+    assert raised(home, "LATE", "supervisor") == [("consult_answer", utc(at(f"{DAY}T09:30")))]
+
+
 def test_twice_is_once(home: Settings) -> None:
     as_of, now = at(f"{DAY}T10:00"), at(f"{DAY}T10:01")
     first = service_round(home, PACK, as_of, now)
@@ -141,7 +214,7 @@ def test_twice_is_once(home: Settings) -> None:
     assert in_ledger(home) == before
     assert table_text(second.watched.file) == content
     third = service_round(home, PACK, at(f"{DAY}T10:15"), at(f"{DAY}T10:16"))
-    keys = [row.decision_key for row in in_ledger(home)]
+    keys = [row[0] for row in in_ledger(home)]
     assert len(keys) == len(set(keys))
     assert third.watched.file != second.watched.file
 
@@ -250,27 +323,81 @@ def test_open_cases_are_those_a_refresh_of_the_hour_computes(
             ).fetchall()
             == []
         )
-    assert mine or table in ("fct_case_clocks", "fct_incidents")
+    assert mine or table == "fct_case_clocks"
 
 
 def test_no_open_clock_is_overlooked(past: dict[str, Path]) -> None:
-    with duckdb.connect() as con:
-        con.execute(f"attach '{past['watch']}' as w (read_only)")
-        con.execute(f"attach '{past['refresh']}' as f (read_only)")
-        overlooked = con.execute(
-            "select ticket_id, clock from f.fct_ticket_clocks where is_open "
-            "except select ticket_id, clock from w.fct_ticket_clocks"
-        ).fetchall()
-        since = con.execute(
-            "select count(*) from f.fct_ticket_clocks "
-            f"where breached_at between '{utc(at(DAY))}' and '{utc(at(LATER))}'"
-        ).fetchall()[0][0]
+    since = f"breached_at between '{utc(at(DAY))}' and '{utc(at(LATER))}'"
+    clocks = "select ticket_id, clock, breached_at from fct_ticket_clocks where"
+    for which in ("is_open", since):
+        full = set(rows(past["refresh"], f"{clocks} {which}"))
+        found = set(rows(past["watch"], f"{clocks} {which}"))
+        assert full == found
+    late = {(ticket, clock): breached for ticket, clock, breached in found}
+    assert late["LATE", "consult_answer"] > utc(at(f"{DAY}T09:15"))
+    assert late["CAME_LATE", "simple_solved"] == utc(at(f"{DAY}T12:00")) + timedelta(seconds=1)
+    assert "SOLVED" not in {ticket for ticket, _ in late}
+
+
+def raised(settings: Settings, ticket: str, level: str) -> list[tuple]:
+    return [(e[1], e[4]) for e in escalated(settings) if (e[0], e[3]) == (ticket, level)]
+
+
+ROUND = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from careloop.program.load import load_program
+from careloop.service import service_round
+from careloop.settings import load_settings
+home, moment, *sources = sys.argv[1:]
+settings = load_settings(home=Path(home), program="retail_care", sources=[Path(s) for s in sources])
+pack, as_of = load_program("retail_care"), datetime.fromisoformat(moment)
+print("ready", flush=True)
+service_round(settings, pack, as_of, as_of)
+"""
+
+
+def test_killed_rounds_leave_what_an_undisturbed_one_does(home: Settings, tmp_path: Path) -> None:
+    """kill -9 at random moments of three rounds, then one to its end."""
+    calm, killed = copied(home, tmp_path / "calm"), copied(home, tmp_path / "killed")
+    moment = at(f"{DAY}T18:00")
+    for settings in (calm, killed):
+        put_tickets(settings, {"ticket_id": "NEW", "opened_at": f"{DAY}T14:00"})
+    begun = time.perf_counter()
+    undisturbed = service_round(calm, PACK, moment, moment)
+    took = time.perf_counter() - begun
+    chance = random.Random(7)
+    for share in (0.3, 0.6, 0.95):
+        command = [sys.executable, "-c", ROUND, str(killed.home), moment.isoformat()]
+        process = subprocess.Popen(
+            [*command, *map(str, killed.sources)], stdout=subprocess.PIPE, cwd=tmp_path
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(took * share * chance.uniform(0.5, 1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    last = service_round(killed, PACK, moment, moment)
+    assert table_text(last.watched.file) == table_text(undisturbed.watched.file)
+    assert in_ledger(killed) == in_ledger(calm)
+    assert escalated(killed) == escalated(calm)
+    assert {row[0] for row in escalated(calm)} & {"LATE", "NEW"}
+    told = [escalations_told(settings) for settings in (killed, calm)]
+    assert told[0] == told[1]
+    assert len(told[0]) == len(set(told[0])) > 0
+
+
+def escalations_told(settings: Settings) -> list[tuple]:
+    """Which escalations are on whose lists."""
+    e, i = escalations.c, alert_items.c
+    with open_ledger(settings) as ledger, ledger.read() as con:
         found = con.execute(
-            "select count(*) from w.fct_ticket_clocks "
-            f"where breached_at between '{utc(at(DAY))}' and '{utc(at(LATER))}'"
-        ).fetchall()[0][0]
-    assert overlooked == []
-    assert found == since > 0
+            select(e.case_id, e.clock, e.level, i.audience)
+            .join_from(alert_items, escalations, e.escalation_id == i.escalation_id)
+            .order_by(e.case_id, e.clock, e.level, i.audience)
+        )
+        return [tuple(row) for row in found]
 
 
 EXPECTED = """
@@ -295,26 +422,20 @@ order by all
 
 @pytest.mark.slow
 def test_a_week_hour_by_hour(
-    fresh: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """168 rounds of the real flow: who had to be told is what one query over the clocks says
     that were known when the week was over, each once, at the first round after the moment."""
-    hour_by_hour(fresh, tmp_path, monkeypatch, 168)
+    hour_by_hour(copied(start, tmp_path), monkeypatch, 168)
 
 
-def hour_by_hour(
-    fresh: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
-) -> None:
+def hour_by_hour(settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     from flows.service import service
     from prefect.testing.utilities import prefect_test_harness
 
-    settings = fresh.copy(tmp_path / "home")
-    end = at(DAYS[-1])
-    start = end - timedelta(hours=hours)
-    refresh_once(settings, f"{start:%Y-%m-%dT%H:%M}", Steps(quiet=True))
     monkeypatch.setenv("CARELOOP_HOME", str(settings.home))
     monkeypatch.setenv("CARELOOP_SOURCES", json.dumps([str(path) for path in settings.sources]))
-    moments = [start + timedelta(hours=n) for n in range(1, hours + 1)]
+    moments = [at(DAY) + timedelta(hours=n) for n in range(1, hours + 1)]
     took = []
     with prefect_test_harness(server_startup_timeout=120):
         for moment in moments:
@@ -327,24 +448,21 @@ def hour_by_hour(
         service(program=PACK.name, **told, return_state=True)
     assert (escalated(settings), in_ledger(settings)) == before
     print(f"seconds a round: {sorted(took)[len(took) // 2]:.2f} (median of {len(took)})")
+    full = Path(refresh_once(settings, told["as_of"], Steps(quiet=True))["published"])
     steps = {s.id: duration_seconds(s.after) if s.after else 0 for s in PACK.sla.escalation}
     sql = EXPECTED.format(
         first=utc(moments[0]),
         last=utc(moments[-1]),
         levels=", ".join(f"('{level}', {seconds})" for level, seconds in steps.items()),
     )
-    expected = rows(Path(fresh.summaries[-1]["published"]), sql)
+    expected = rows(full, sql)
     reopened = {
-        ticket
-        for (ticket,) in rows(
-            Path(fresh.summaries[-1]["published"]),
-            "select ticket_id from fct_tickets where reopened_count > 0",
-        )
+        t for (t,) in rows(full, "select ticket_id from fct_tickets where reopened_count > 0")
     }
     found = sorted(row for row in escalated(settings) if row[3] in steps and row[0] not in reopened)
     assert found == expected
     assert len(expected) > hours // 12
-    keys = [row.decision_key for row in in_ledger(settings)]
+    keys = [row[0] for row in in_ledger(settings)]
     assert len(keys) == len(set(keys))
 
 

@@ -11,7 +11,7 @@ from time import perf_counter
 import duckdb
 
 from careloop.durable import sync
-from careloop.errors import SettingsError, TransformError
+from careloop.errors import SettingsError
 from careloop.home import hold
 from careloop.lake.batches import Lake
 from careloop.ledger.lately import write_ledger_of
@@ -22,12 +22,12 @@ from careloop.published import WATCH, decisions_file, version_until, watch_files
 from careloop.run_info import RunInfo, run_info
 from careloop.settings import Settings
 from careloop.transform.care_inputs import REACHABILITY
-from careloop.transform.dbt import invoke, manifest
 from careloop.transform.prepare import CALENDAR_AHEAD, first_day, write_run
 from careloop.warehouse import connect, literal, quote
 from careloop.watch.candidates import find_candidates
+from careloop.watch.compiled import Compiled, choose, compiled, compute, key_of
 from careloop.watch.inputs import take_inputs
-from careloop.watch.models import RESULTS, Selection, selection
+from careloop.watch.models import RESULTS, Selection
 from careloop.watch.raw import forget_contacts, write_raw
 
 Progress = Callable[[str], None]
@@ -97,14 +97,27 @@ def watch(
         target = apart.build / f"marts-{run.as_of_local:%Y%m%dT%H%M}{WATCH}.duckdb"
         found = Watched(target, as_of, version.stem.removeprefix("marts-"))
         timer = _Timer(found.seconds)
-        chosen = selection(manifest(apart))
-        timer("parse")
+        key = key_of(run, version)
+        made = Compiled.kept(apart, key)
+        chosen = made.chosen if made else choose(apart)
+        timer("choose")
         progress("finding open cases and what changed")
         found.cases = _prepare(apart, lake, run, version, chosen, timer)
+        if made is None:
+            progress("compiling the models for the day")
+            made = compiled(apart, key, chosen, run)
+            timer("compile")
         progress("computing " + ", ".join(f"{n:,} {kind}" for kind, n in found.cases.items()))
-        _compute(apart, chosen)
-        timer("dbt")
-        _leave(apart, run, found, chosen)
+        con = connect(apart, apart.warehouse)
+        try:
+            con.execute(f"attach {literal(apart.marts)} as marts")
+            # No model relies on the order of rows.
+            con.execute("set preserve_insertion_order = false")
+            compute(con, apart, made, run)
+            timer("compute")
+            _leave(con, apart, run, found)
+        finally:
+            con.close()
         timer("leave")
         _prune(settings, target)
     return found
@@ -170,48 +183,33 @@ def _refuse_other_program(con: duckdb.DuckDBPyConnection, run: RunInfo) -> None:
         )
 
 
-def _compute(settings: Settings, chosen: Selection) -> None:
-    result = invoke(settings, ["run", "--no-write-json", "--select", *chosen.models])
-    if not result.success:
-        failed = [r for r in result.result or [] if str(r.status) in ("error", "fail")]
-        reason = f"{failed[0].node.name}: {failed[0].message}" if failed else result.exception
-        raise TransformError(
-            f"the watch failed: {' '.join(str(reason).split())[:500]}",
-            f"the compiled SQL is in {settings.build / 'target'}; what was found before stays",
-        )
-
-
-def _leave(settings: Settings, run: RunInfo, found: Watched, chosen: Selection) -> None:
+def _leave(
+    con: duckdb.DuckDBPyConnection, settings: Settings, run: RunInfo, found: Watched
+) -> None:
     """Put the results of the open cases in place, and count them."""
     partial = found.file.with_name(f".{found.file.name}.new")
     partial.unlink(missing_ok=True)
-    con = connect(settings, settings.marts)
-    try:
-        con.execute(f"attach {literal(settings.warehouse)} as warehouse (read_only)")
-        con.execute(f"attach {literal(partial)} as results")
+    con.execute("use marts.main")
+    con.execute(f"attach {literal(partial)} as results")
+    con.execute(
+        "create table results.watch_run as select *, ?::varchar as since "
+        "from warehouse.run.context",
+        [found.since],
+    )
+    for name in RESULTS:
         con.execute(
-            "create table results.watch_run as select *, ?::varchar as since "
-            "from warehouse.run.context",
-            [found.since],
+            f"create table results.{quote(name)} as select * from {quote(name)} "
+            f"{OPEN_ONLY.get(name, '')}"
         )
-        there = [name for name in RESULTS if name in chosen.models]
-        for name in there:
-            con.execute(
-                f"create table results.{quote(name)} as select * from {quote(name)} "
-                f"{OPEN_ONLY.get(name, '')}"
-            )
-        found.decided = dict(con.execute(DECIDED).fetchall())
-        found.clocks = [
-            dict(zip(("clock", "state", "open", "due", "late"), row, strict=True))
-            for name in there
-            if name in COUNTED
-            for row in con.execute(COUNTED_SQL.format(name), [run.as_of_utc]).fetchall()
-        ]
-        con.execute("detach results")
-        if found.decided:
-            _archive(con, decisions_file(settings, run.as_of_local, watch=True))
-    finally:
-        con.close()
+    found.decided = dict(con.execute(DECIDED).fetchall())
+    found.clocks = [
+        dict(zip(("clock", "state", "open", "due", "late"), row, strict=True))
+        for name in COUNTED
+        for row in con.execute(COUNTED_SQL.format(name), [run.as_of_utc]).fetchall()
+    ]
+    con.execute("detach results")
+    if found.decided:
+        _archive(con, decisions_file(settings, run.as_of_local, watch=True))
     sync(partial)
     os.replace(partial, found.file)
     sync(found.file.parent)

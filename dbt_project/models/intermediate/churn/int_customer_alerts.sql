@@ -120,7 +120,9 @@ final as (
         signal,
         onset_on,
         case when is_seen then {{ today }} else seen_last end as last_seen_on,
-        case when is_seen then seen_last else seen_earlier end as seen_before_on,
+        -- One that opened earlier today was not seen before.
+        case when is_seen then nullif(seen_last, {{ today }}) else seen_earlier end
+            as seen_before_on,
         case when close_reason is not null then {{ today }} end as closed_on,
         close_reason,
         {%- for column in shown %}
