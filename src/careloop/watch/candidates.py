@@ -14,6 +14,7 @@ from careloop.ledger.database import has_ledger, open_ledger
 from careloop.ledger.escalations import open_ones
 from careloop.program.base import rough_days
 from careloop.program.model import Program
+from careloop.program.service_rules import service_rules
 from careloop.settings import Settings
 from careloop.warehouse import literal, names_of
 
@@ -62,12 +63,14 @@ def find_candidates(
         f"update watch.since set missed_from = as_of - to_seconds({_missed_for(program)})"
     )
     for entity in ("ticket_events", "surveys", "follow_ups"):
-        con.execute(f"create temp table changed_{entity} as {_changed(lake, entity)}")
+        con.execute(f"create temp table changed_{entity} as {_changed(lake, entity, program)}")
     # The one look at all tickets, and at all orders.
     con.execute(
         "create temp table all_tickets as select ticket_id, customer_id, opened_at, "
         "coalesce(resolved_at > until, true) and coalesce(closed_at > until, true) as is_open, "
-        f"coalesce({_is_changed('tickets')}, false) as is_changed "
+        f"coalesce({_is_changed('tickets')}, false) as is_changed, "
+        "greatest(opened_at, resolved_at) > as_of "
+        f"- to_seconds({_rules_wait(program, 'ticket_')}) as is_waited_for "
         f"from ({current(lake, entities()['tickets'])}), watch.since where opened_at <= until"
     )
     con.execute(f"create temp table some_orders as {_some_orders(lake, program)}")
@@ -107,13 +110,30 @@ def _write_escalated(con: duckdb.DuckDBPyConnection, settings: Settings) -> None
     con.unregister("careloop_escalated")
 
 
-def _changed(lake: Lake, name: str) -> str:
-    """Keys of the rows that came after the version, or whose times say that they changed."""
+def _rules_wait(program: Program, events: str) -> int:
+    """Seconds after an event of tickets (``ticket_``) or surveys (``low_score``) in which a rule
+    of service may want something: what came up before the last refresh may be due since. Working
+    days last longer over holidays."""
+    waits = [
+        rough_days(until) * (2 if until.endswith("wd") else 1)
+        for rule in service_rules(program)
+        if (event := rule.trigger.event) and event.name.startswith(events)
+        for until in [event.until]
+    ]
+    return int((max(waits) + 1) * DAY) if waits else 0
+
+
+def _changed(lake: Lake, name: str, program: Program) -> str:
+    """Keys of the rows that came after the version, or whose times say that they changed; of
+    surveys also those whose answer a rule may still wait for."""
     entity = entities()[name]
     keys = [*(c for c in ("ticket_id", "order_id", "customer_id") if c in entity.columns)]
+    wait = _rules_wait(program, "low_score") if name == "surveys" else 0
+    waited = f" or (answered_at > as_of - to_seconds({wait}) and answered_at <= until)"
     return (
         f"select distinct {names_of(keys)} "
-        f"from ({current(lake, entity)}), watch.since where {_is_changed(name)}"
+        f"from ({current(lake, entity)}), watch.since "
+        f"where {_is_changed(name)}{waited if wait else ''}"
     )
 
 
@@ -125,7 +145,7 @@ def _is_changed(name: str) -> str:
 def _tickets(con: duckdb.DuckDBPyConnection, program: Program) -> str:
     window = int(rough_days(program.emergency.in_window) * DAY) + DAY
     parts = [
-        "select ticket_id from all_tickets where is_changed",
+        "select ticket_id from all_tickets where is_changed or is_waited_for",
         "select ticket_id from changed_ticket_events",
         "select ticket_id from changed_surveys where ticket_id is not null",
         "select case_id from watch.escalated where case_kind = 'ticket'",
