@@ -229,7 +229,8 @@ def _answer(stops: str, ticket: Row, changes: list[tuple[dt.datetime, str]],
 
 def _cycles(office: Office, clock: Row, ticket: Row, changes: list[tuple[dt.datetime, str]],
             world: Row, as_of: dt.datetime) -> Iterator[tuple[int, Row]]:  # fmt: skip
-    """Each solution begins a clock, which a contact stops and a reopening ends."""
+    """Each solution begins a clock, which a contact stops, and which ends when the ticket is
+    reopened or archived, or after some days without a contact."""
     turns: list[tuple[dt.datetime, bool]] = []
     for moment, status in changes:
         done = status in ("solved", "closed")
@@ -238,11 +239,15 @@ def _cycles(office: Office, clock: Row, ticket: Row, changes: list[tuple[dt.date
     for i in range(0, len(turns), 2):
         solved = turns[i][0]
         reopened = turns[i + 1][0] if i + 1 < len(turns) else None
+        ends = [solved + world["lapse"]]
+        ends += [reopened] if reopened else []
+        ends += [max(ticket["archived_at"], solved)] if ticket["archived_at"] else []
+        over = seen(ends, as_of)
         stop = _contact(clock["stops"], ticket, solved, world, as_of)
-        if stop is not None and (reopened is None or stop < reopened):
+        if stop is not None and (over is None or stop <= over):
             row = walk(office, clock, solved, [(stop, "done")], as_of)
         else:
-            row = walk(office, clock, solved, [], as_of, reopened)
+            row = walk(office, clock, solved, [], as_of, over)
         if row["stopped_at"] or row["is_open"] or row["state"] == "breached":
             yield i // 2 + 1, row
 
@@ -251,7 +256,12 @@ def _contact(stops: str, ticket: Row, solved: dt.datetime, world: Row,
              as_of: dt.datetime) -> dt.datetime | None:  # fmt: skip
     about = [row for row in world["contacts"] if row["at"] and solved <= row["at"] <= as_of]
     kinds = {"call"} if stops == "customer_called_back" else {"survey", "message"}
-    named = [r["at"] for r in about if r["ticket_id"] == ticket["ticket_id"] and r["kind"] in kinds]
+    named = [
+        r["at"] for r in about
+        if r["ticket_id"] == ticket["ticket_id"] and r["kind"] in kinds
+        and (stops != "survey_asked" or r["kind"] == "survey" or r["purpose"] == "survey"
+             or r["rule"] in world["asking"])
+    ]  # fmt: skip
     if named or stops != "customer_called_back":
         return min(named, default=None)
     same = [

@@ -54,10 +54,9 @@ UPSTREAM = {
     "int_products": "product_id varchar, name varchar, category varchar",
     "fct_replacements_due": "customer_id varchar, product_id varchar, due_on date",
     "fct_customer_next_products": "customer_id varchar, rank integer, product_id varchar",
-    "int_clocks": "case_kind varchar, case_id varchar, customer_id varchar, owner_id varchar, "
-    "clock varchar, cycle integer, target_key varchar, clock_type varchar, started_at timestamp, "
-    "stopped_at timestamp, due_at timestamp, "
-    "breached_at timestamp, is_open boolean",
+    "int_clocks": "case_kind varchar, case_id varchar, clock varchar, cycle integer, "
+    "target_key varchar, clock_type varchar, started_at timestamp, stopped_at timestamp, "
+    "due_at timestamp, breached_at timestamp, is_open boolean",
     "int_ticket_statuses": "ticket_id varchar, status varchar, from_at timestamp, "
     "until_at timestamp",
     "int_sla_targets": "target_key varchar, position integer, starts varchar, stops varchar",
@@ -676,7 +675,7 @@ def random_service(rng: random.Random, raw: Raw, at: Any) -> None:
             if rng.random() < 0.7 and (breached is None or breached <= now):
                 raw["int_clocks"].append({
                     "case_kind": "ticket", "case_id": ticket["ticket_id"], "cycle": 1,
-                    "owner_id": ticket["owner_id"], "clock": f"clock_{target}",
+                    "clock": f"clock_{target}",
                     "target_key": target, "clock_type": rng.choice(("calendar", "business")),
                     "started_at": ticket["opened_at"], "stopped_at": stopped,
                     "breached_at": breached, "is_open": stopped is None,

@@ -8,7 +8,7 @@ import pytest
 
 from careloop.ledger.mirror import LEDGER_TABLES
 from careloop.program.load import load_program
-from careloop.program.service import Clock
+from careloop.program.sla import Clock
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
@@ -43,12 +43,14 @@ def clock(id: str, starts: str, stops: str, **parts: Any) -> Clock:
 class Service:
     """The models over hand-made tables."""
 
-    def __init__(self, *clocks: Clock, as_of: dt.datetime = AS_OF) -> None:
+    def __init__(self, *clocks: Clock, as_of: dt.datetime = AS_OF, lapse_days: int = 180) -> None:
         self.con = duckdb.connect()
         self.con.execute("set timezone = 'UTC'")
         for schema in ("run", "staging", "intermediate", "marts", "ledger"):
             self.con.execute(f"create schema {schema}")
-        pack = PACK.model_copy(update={"sla": PACK.sla.model_copy(update={"clocks": list(clocks)})})
+        loop = PACK.closed_loop.model_copy(update={"lapse_days": lapse_days})
+        sla = PACK.sla.model_copy(update={"clocks": list(clocks)})
+        pack = PACK.model_copy(update={"sla": sla, "closed_loop": loop})
         write_program_tables(self.con, pack, as_of.date(), as_of.date() + dt.timedelta(days=3))
         self.con.execute(
             "create table run.context as select ?::timestamp as as_of_utc, "
@@ -85,6 +87,14 @@ class Service:
             "select case_kind, case_id, clock, started_at, stopped_at "
             "from intermediate.int_case_clock_cases order by case_kind, case_id, clock"
         ).fetchall()
+
+    def ends(self) -> dict[str, dt.datetime]:
+        """When the cases ended without their stop."""
+        query = (
+            "select case_id, ended_at from intermediate.int_case_clock_cases "
+            "where ended_at is not null"
+        )
+        return dict(self.con.execute(query).fetchall())
 
 
 CALL = clock("call", "first_deal", "customer_called")
@@ -124,8 +134,12 @@ def test_every_entry_into_a_higher_alert_level_is_a_case() -> None:
         ("c", "low", "renamed", at(2)),
     )  # fmt: skip
     service.add("stg_follow_ups", "customer_id, method, done_at", ("a", "call", at(4)))
-    assert service.cases() == [
-        ("alert", f"a churn_level {at(1)}", "alert_call", at(1), at(4)),
+    found = service.cases()
+    assert service.ends() == {
+        f"a churn_level {at(1)}": at(3),  # the next alert
+    }
+    assert found == [
+        ("alert", f"a churn_level {at(1)}", "alert_call", at(1), None),
         ("alert", f"a churn_level {at(3)}", "alert_call", at(3), at(4)),
         ("alert", f"a churn_level {at(9)}", "alert_call", at(9), None),
         ("alert", f"b churn_level {at(2)}", "alert_call", at(2), None),
@@ -142,6 +156,7 @@ def test_a_completed_order_waits_for_a_survey_or_our_own_message() -> None:
         ("planned", "a", "completed", at(2), None), ("later", "a", "completed", at(2), None),
         ("on_the_way", "a", "shipped", None, at(3)), ("undated", "a", "completed", None, None),
         ("old", "a", "completed", dt.datetime(2020, 1, 1), None),
+        ("by_rule", "a", "completed", at(2), None),
     )  # fmt: skip
     service.add(
         "stg_surveys",
@@ -149,28 +164,70 @@ def test_a_completed_order_waits_for_a_survey_or_our_own_message() -> None:
         ("asked", at(5)), ("asked", at(4)), ("earlier", at(1)), (None, at(5)), ("sent", at(9)),
     )  # fmt: skip
     sent = [("sent", "survey"), ("thanked", "care"), ("planned", "survey"), ("later", "survey")]
+    asking = next(r for r in PACK.rules if r.conversion and r.conversion.event == "survey_answer")
     service.add(
         "ledger.messages",
-        "message_id, occasion, purpose, kind, as_of",
-        *((order, f"order_completed:{order}", purpose, "send", at(2)) for order, purpose in sent),
-        ("shipped", "order_shipped:planned", "survey", "send", at(2)),
-        ("of_now", "order_completed:planned", "survey", "send", AS_OF),
+        "message_id, occasion, purpose, rule, kind, as_of",
+        *((o, f"order_completed:{o}", purpose, "x", "send", at(2)) for o, purpose in sent),
+        ("asking", "order_completed:by_rule", "service", asking.id, "send", at(2)),
+        ("shipped", "order_shipped:planned", "survey", "x", "send", at(2)),
+        ("of_now", "order_completed:planned", "survey", "x", "send", AS_OF),
     )
     service.add(
         "ledger.events",
         "message_id, state, at_utc",
         ("sent", "planned", at(2)), ("sent", "sent", at(6)), ("thanked", "sent", at(6)),
         ("planned", "failed", at(6)), ("later", "sent", at(21)), ("shipped", "sent", at(6)),
-        ("of_now", "sent", at(6)),
+        ("of_now", "sent", at(6)), ("asking", "sent", at(7)),
     )  # fmt: skip
     assert service.cases() == [
         ("order", "asked", "survey", at(2), at(4)),
+        ("order", "by_rule", "survey", at(2), at(7)),
         ("order", "earlier", "survey", at(3), at(3)),
         ("order", "later", "survey", at(2), None),
         ("order", "planned", "survey", at(2), None),
         ("order", "sent", "survey", at(2), at(6)),
         ("order", "thanked", "survey", at(2), None),
     ]
+
+
+def test_who_is_never_called_or_asked_is_given_up() -> None:
+    """After the pack's days, or when the customer leaves the alert's level."""
+    service = Service(CALL, ALERT, SURVEY, GROUP, lapse_days=10)
+    today, before = AS_OF - dt.timedelta(days=10), dt.timedelta(seconds=1)
+    service.add(
+        "int_customer_orders",
+        "customer_id, first_order_at",
+        ("forgotten", today), ("waiting", today + before), ("at_last", at(1)), ("late", at(2)),
+    )  # fmt: skip
+    service.add(
+        "stg_follow_ups",
+        "customer_id, method, done_at",
+        ("at_last", "call", at(11)), ("late", "call", at(12) + before), ("b", "call", at(7)),
+        ("c", "call", at(8)),
+    )  # fmt: skip
+    service.add(
+        "stg_orders",
+        "order_id, customer_id, status, delivered_at",
+        ("o1", "x", "completed", at(3)), ("o2", "x", "completed", at(3)),
+    )  # fmt: skip
+    service.add("stg_surveys", "order_id, asked_at", ("o1", at(13)), ("o2", at(14)))
+    service.add("int_incidents", "incident_id, department, began_at", ("i", "it", at(1)))
+    service.changes(
+        "churn_level",
+        ("a", None, "low", at(1)), ("b", None, "low", at(1)), ("b", "low", None, at(7)),
+        ("c", None, "high", at(1)), ("c", "high", "low", at(7)), ("d", None, "low", at(15)),
+    )  # fmt: skip
+    stops = {case: stop for _, case, _, _, stop in service.cases()}
+    assert {case for case, stop in stops.items() if stop} == {
+        "at_last",
+        "o1",
+        f"b churn_level {at(1)}",
+    }
+    assert service.ends() == {
+        "forgotten": AS_OF, "late": at(12), "o2": at(13), f"a churn_level {at(1)}": at(11),
+        f"c churn_level {at(1)}": at(7),
+    }  # fmt: skip
 
 
 def test_an_incident_waits_for_its_group() -> None:

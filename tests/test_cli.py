@@ -1,6 +1,8 @@
 """What people type and read."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -9,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from careloop.cli.contract import contract_markdown
-from careloop.cli.main import app
+from careloop.cli.main import COMMANDS, app, commands_of
 from careloop.cli.output import print_table
 from careloop.cli.run import days_between
 from careloop.errors import CareloopError, SourceError
@@ -48,6 +50,33 @@ def test_every_command_has_help_with_an_example(name: str, command: click.Comman
     assert "Example" in text, f"careloop {name} --help shows no example"
     assert f"careloop {name}" in text
     assert all(getattr(p, "help", "") for p in command.params if isinstance(p, click.Option))
+
+
+def test_the_table_of_commands_is_what_the_modules_register() -> None:
+    folder = PROJECT_ROOT / "src" / "careloop" / "cli"
+    modules = {p.stem for p in folder.glob("*.py") if "def register(app" in p.read_text("utf-8")}
+    assert set(COMMANDS) == modules
+    assert {module: set(commands_of(module)) for module in COMMANDS} == {
+        module: set(names) for module, names in COMMANDS.items()
+    }
+
+
+def test_a_command_imports_no_other() -> None:
+    code = (
+        "import sys; from careloop.cli.main import app; "
+        "app(['marts', '--help'], standalone_mode=False); "
+        "print(sorted(n for n in sys.modules if n.startswith('careloop.cli.')))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = out.stdout.strip().splitlines()[-1]
+    assert "'careloop.cli.marts'" in imported
+    assert not [m for m in COMMANDS if m != "marts" and f"'careloop.cli.{m}'" in imported]
+
+
+def test_a_command_that_does_not_exist_names_the_nearest() -> None:
+    found = CliRunner().invoke(app, ["mart"])
+    assert found.exit_code == 2
+    assert "marts" in found.output
 
 
 def test_the_contract_page_is_up_to_date() -> None:

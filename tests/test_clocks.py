@@ -49,6 +49,7 @@ TARGETS = """target_key varchar, clock varchar, position integer, title_en varch
 FILTERS = ("kinds", "urgencies", "channels", "touchpoints", "segments", "stages", "tiers")
 EVER = (dt.datetime(1900, 1, 1), dt.datetime(2900, 1, 1))
 MINUTE = 60
+LAPSE = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ class World:
         self.people = [f"c{n}" for n in range(40)]
         self.changes = [change for person in self.people for change in self._history(person)]
         self.tickets: list[Row] = []
-        self.rows: dict[str, list[Row]] = {"events": [], "receipts": [], "contacts": []}
+        self.rows: Row = {"events": [], "receipts": [], "contacts": [], "lapse": LAPSE,
+                          "asking": {"asking"}}  # fmt: skip
         for n in range(place.tickets):
             self._ticket(f"t{n}")
         self.con = duckdb.connect()
@@ -222,7 +224,7 @@ class World:
             "department": "help", "automatic_response_at": sometimes(0.5, 0.01),
             "acknowledged_at": sometimes(0.4), "handed_over_at": sometimes(0.6, 0.1),
             "first_response_at": sometimes(0.7), "resolved_at": sometimes(0.3),
-            "closed_at": sometimes(0.2),
+            "closed_at": sometimes(0.2), "archived_at": sometimes(0.25),
         }  # fmt: skip
         self.tickets.append(ticket)
         moment = opened - dt.timedelta(seconds=dice.choice([0, 0, 0, 5]) * self.place.step)
@@ -238,6 +240,8 @@ class World:
                 "customer_id": ticket["customer_id"] or "c1",
                 "kind": dice.choice(["call", "survey", "message"]),
                 "method": dice.choice(["call", "visit"]),
+                "purpose": dice.choice(["service", "survey"]),
+                "rule": dice.choice(["told", "asking", "of_old", "thanked"]),
             })  # fmt: skip
 
     def customer_of(self, ticket: Row) -> Row:
@@ -303,7 +307,8 @@ class World:
             self.con.execute(f"create table raw.{name} ({ddl})")
             self._fill(f"raw.{name}", [tuple(row.get(c) for c in columns) for row in rows])
         self.con.execute(
-            "create table ledger.messages (message_id varchar, occasion varchar, kind varchar)"
+            "create table ledger.messages (message_id varchar, occasion varchar, kind varchar, "
+            "purpose varchar, rule varchar)"
         )
         self.con.execute(
             "create table ledger.events (message_id varchar, state varchar, at_utc timestamp)"
@@ -314,9 +319,9 @@ class World:
         for n, (what, row, day) in enumerate(told):
             occasion = f"ticket_{what}:{row['ticket_id']}{day}"
             early = row["at"] - dt.timedelta(days=1)
-            self._fill(
-                "ledger.messages", [(f"m{n}", occasion, "send"), (f"k{n}", occasion, "task")]
-            )
+            of = row.get("purpose"), row.get("rule")
+            self._fill("ledger.messages", [(f"m{n}", occasion, "send", *of),
+                                           (f"k{n}", occasion, "task", *of)])  # fmt: skip
             self._fill("ledger.events", [(f"m{n}", "planned", early), (f"m{n}", "sent", row["at"]),
                                          (f"k{n}", "sent", early)])  # fmt: skip
 
@@ -334,7 +339,15 @@ class World:
                 {"date": d.date, "opens_at": a, "closes_at": b}
                 for d in days for a, b in work_intervals(calendar, d)
             ],
-            "settings": [{"key": "sla.recorded_only.0", "value": "suggestion"}],
+            "settings": [
+                {"key": "sla.recorded_only.0", "value": "suggestion"},
+                {"key": "closed_loop.lapse_days", "value": str(LAPSE.days)},
+            ],
+            "rules": [
+                {"rule": "told", "conversion_event": "order"},
+                {"rule": "asking", "conversion_event": "survey_answer"},
+                {"rule": "thanked", "conversion_event": None},
+            ],
         }.items():  # fmt: skip
             self.con.register("given", pa.Table.from_pylist(rows))
             self.con.execute(f"create table program.{name} as from given")

@@ -28,14 +28,34 @@ from jinja_sql import Models
 PROGRAMS = PROJECT_ROOT / "programs"
 PACKS = program_names(PROGRAMS)
 AS_OF = dt.datetime(2026, 10, 31, 16)
+# Nothing is known of the customers here; the models of these need them.
+UPSTREAM = {
+    "intermediate.int_case_clock_cases": "case_kind varchar, case_id varchar, "
+    "customer_id varchar, owner_id varchar, department varchar, clock varchar, "
+    "target_key varchar, cycle integer, started_at timestamp, stopped_at timestamp, "
+    "ended_at timestamp",
+    "intermediate.int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
+    "intermediate.int_customer_loyalty": "customer_id varchar, tier varchar",
+    "marts.fct_customer_changes": CARRIED["customer_changes"][1],
+    "marts.fct_customer_tier_changes": "customer_id varchar, change_no integer, "
+    "from_tier varchar, tier varchar, changed_on date",
+    "run.previous_sla_targets": CARRIED["sla_targets"][1],
+    "run.previous_quality_samples": CARRIED["quality_samples"][1],
+}
+CLOCKS = (
+    "int_sla_targets", "int_service_time", "int_service_hours", "int_worked_hours",
+    "int_service_days", "int_ticket_statuses", "int_ticket_stops", "int_ticket_solutions",
+    "int_ticket_customers", "int_ticket_clock_cases", "int_clock_cases", "int_clock_pauses",
+    "int_clocks",
+)  # fmt: skip
 MODELS = (
     "stg_tickets", "stg_ticket_events", "stg_surveys", "stg_follow_ups", "stg_customers",
+    *CLOCKS,
     "int_care_message_states", "int_ticket_outcomes", "int_ticket_answers", "int_low_scores",
-    "int_cases", "fct_cases", "fct_tickets", "rpt_closed_loop", "rpt_service_quality",
+    "int_cases", "int_case_classes", "fct_cases", "fct_tickets", "rpt_closed_loop", "rpt_service_quality",
     "rpt_knowledge", "fct_quality_samples",
 )  # fmt: skip
 SOLVED = ("solved", "closed")
-SAMPLES = CARRIED["quality_samples"][1]
 Raw = dict[str, list[dict[str, Any]]]
 Row = dict[str, Any]
 hours = lambda n: dt.timedelta(hours=n)  # noqa: E731
@@ -55,12 +75,13 @@ class Desk:
             ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
             self.con.execute(f"create table raw.{entity.name} ({ddl})")
             self._fill(f"raw.{entity.name}", raw.get(entity.name, []))
-        self.con.execute(f"create table run.previous_quality_samples ({SAMPLES})")
+        for table, columns in UPSTREAM.items():
+            self.con.execute(f"create table {table} ({columns})")
         self._fill("run.previous_quality_samples", drawn or [])
         local = as_of.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(program.zone))
         self.con.execute(
             "create table run.context as select ?::timestamp as as_of_utc, "
-            "?::date as as_of_date, ? as zone, ? as currency",
+            "?::date as as_of_date, ? as zone, ? as currency, 'h' as pack_hash",
             [as_of, local.date(), program.zone, program.currency],
         )
         write_care_inputs(self.con, load_settings(home="/nonexistent"))
@@ -391,6 +412,124 @@ def test_calls_confirmations_and_archive_close_a_ticket(pack: str) -> None:
             assert ("confirmed" in skipped) == ("confirmed" in steps and not case["is_confirmed"])
 
 
+# Clocks of one pack each: kind, urgency, touchpoint, complex, and the target in hours.
+DUE = {
+    "b2b_service": {"urgency": "urgent", "hours": 24},
+    "key_account": {"urgency": "general", "hours": 72},
+    "online_crm": {"touchpoint": "after_sale", "hours": 72},
+    "retail_care": {"is_complex": True, "hours": 168},
+    "service_desk": {"kind": "complaint", "hours": 24},
+}
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_tickets_are_due_when_their_clocks_are(pack: str) -> None:
+    """At the target, after a pause, in a pause, and where no clock waits for the solution."""
+    program = load_program(pack, PROGRAMS)
+    traits = {"kind": "complaint", "urgency": "general", "touchpoint": "after_sale",
+              "owner_id": "s", "customer_id": "c", **DUE[pack]}  # fmt: skip
+    target = hours(traits.pop("hours"))
+    start = AS_OF - target
+    names = {
+        "met": start - hours(1), "breached": start - hours(1), "at_limit": start,
+        "past_limit": start - dt.timedelta(seconds=1), "paused": start - hours(1),
+        "went_on": start - hours(1), "too_late": start - hours(5), "reopened": start - hours(3),
+    }  # fmt: skip
+    tickets = [
+        traits | {"ticket_id": name, "opened_at": at, "first_response_at": at}
+        for name, at in names.items()
+    ]
+    tickets[0]["resolved_at"] = start - hours(1) + target
+    tickets[1]["resolved_at"] = start - hours(1) + target + dt.timedelta(seconds=1)
+    events = [
+        ("paused", 0.5, "pending"), ("went_on", 1, "pending"), ("went_on", 5, "open"),
+        ("too_late", 1, "pending"), ("too_late", 2, "open"), ("reopened", 1, "solved"),
+        ("reopened", 4, "open"),
+    ]  # fmt: skip
+    desk = Desk(program, {
+        "tickets": tickets, "customers": [{"customer_id": "c"}],
+        "ticket_events": [{"ticket_id": t, "at": names[t] + hours(n), "status": s}
+                          for t, n, s in events],
+    })  # fmt: skip
+    found = {c["case_id"]: c for c in desk.rows("from marts.fct_cases")}
+    due = {name: at + target for name, at in names.items()}
+    due |= {"paused": None, "went_on": due["went_on"] + hours(4),
+            "too_late": due["too_late"] + hours(1), "reopened": due["reopened"] + hours(3)}  # fmt: skip
+    assert {name: case["due_at"] for name, case in found.items()} == due
+    stuck = {"past_limit", "too_late"}
+    assert {name for name, case in found.items() if case["is_stuck"]} & set(names) - {
+        "met", "breached",
+    } == stuck  # fmt: skip
+    assert {name: case["solved_on_time"] for name, case in found.items()} == {
+        "met": True, "breached": False, "at_limit": None, "past_limit": False, "paused": None,
+        "went_on": None, "too_late": False, "reopened": None,
+    }  # fmt: skip
+    waiting = [found[name]["current_step"] for name in names if name not in ("met", "breached")]
+    assert waiting == ["solved"] * len(waiting)
+    without = program.model_copy(
+        update={"sla": program.sla.model_copy(
+            update={"clocks": [], "recorded_only": ["suggestion"]}
+        )}
+    )  # fmt: skip
+    tickets = [tickets[2] | {"ticket_id": name, "urgency": name}
+               for name in ("general", "suggestion")]  # fmt: skip
+    found = {
+        c["case_id"]: c for c in Desk(without, {"tickets": tickets}).rows("from marts.fct_cases")
+    }
+    default = dt.timedelta(seconds=duration_seconds(program.closed_loop.due_default))
+    assert found["general"]["due_at"] == start + default
+    assert found["suggestion"]["due_at"] is None
+    assert not found["suggestion"]["is_stuck"]
+
+
+def test_a_ticket_that_waits_for_its_end_was_solved_in_time() -> None:
+    """Its clock stands still once it is solved, or goes on until it is closed."""
+    program = load_program("b2b_service", PROGRAMS)
+    opened = AS_OF - hours(72)
+    ticket = {"opened_at": opened, "urgency": "general", "kind": "complaint", "owner_id": "s",
+              "customer_id": "c", "resolved_at": opened + hours(5)}  # fmt: skip
+    raw = {"tickets": [
+        ticket | {"ticket_id": "solved"},
+        ticket | {"ticket_id": "closed", "closed_at": opened + hours(70)},
+        ticket | {"ticket_id": "late", "resolved_at": opened + hours(49)},
+    ]}  # fmt: skip
+    going_on = [
+        clock.model_copy(update={"pauses": []}) if clock.stops == "closed" else clock
+        for clock in program.sla.clocks
+    ]
+    without = program.model_copy(
+        update={"sla": program.sla.model_copy(update={"clocks": going_on})}
+    )
+    for pack, due in ((program, {"solved": None, "closed": opened + hours(48 + 65)}),
+                      (without, dict.fromkeys(("solved", "closed"), opened + hours(48)))):  # fmt: skip
+        found = {c["case_id"]: c for c in Desk(pack, raw).rows("from marts.fct_cases")}
+        assert {name: found[name]["due_at"] for name in due} == due
+        assert {name: case["solved_on_time"] for name, case in found.items()} == {
+            "solved": True, "closed": True, "late": False,
+        }  # fmt: skip
+
+
+def test_a_case_is_due_in_working_time() -> None:
+    """Eight hours from Friday evening end on the Saturday that is worked; solved at night is in time."""
+    program = load_program("key_account", PROGRAMS)
+    clocks = [
+        clock.model_copy(update={"target": "8h", "clock": "business"})
+        if clock.id == "solved" else clock
+        for clock in program.sla.clocks
+    ]  # fmt: skip
+    program = program.model_copy(update={"sla": program.sla.model_copy(update={"clocks": clocks})})
+    ticket = {"opened_at": dt.datetime(2026, 10, 9, 10), "owner_id": "s", "customer_id": "c",
+              "kind": "complaint", "urgency": "general"}  # fmt: skip
+    solved = {"in_time": dt.datetime(2026, 10, 10, 23), "late": dt.datetime(2026, 10, 12, 1, 0, 1)}
+    tickets = [ticket | {"ticket_id": n, "resolved_at": at} for n, at in solved.items()]
+    found = {
+        c["case_id"]: c for c in Desk(program, {"tickets": tickets}).rows("from marts.fct_cases")
+    }
+    assert {c["due_at"] for c in found.values()} == {dt.datetime(2026, 10, 10, 10)}
+    assert found["in_time"]["solved_on_time"]
+    assert not found["late"]["solved_on_time"]
+
+
 def test_own_messages_acknowledge_and_tell_the_result() -> None:
     opened = AS_OF - hours(50)
     ticket = {"ticket_id": "a:b", "opened_at": opened, "customer_id": "c", "kind": "complaint",
@@ -432,6 +571,27 @@ def test_knowledge_is_empty_without_a_knowledge_base_and_picks_only_from_enough(
         update={"sla": program.sla.model_copy(update={"knowledge_base": False})}
     )
     assert Desk(without, random_raw(1, 200)).rows("from marts.rpt_knowledge") == []
+
+
+def test_a_problem_is_the_pain_point_where_there_is_one() -> None:
+    program = load_program("b2b_service", PROGRAMS)
+    ticket = {"opened_at": AS_OF - hours(50), "resolved_at": AS_OF - hours(40), "urgency": "general",
+              "customer_id": "c", "resolution": "apology"}  # fmt: skip
+    what = [("delivery", None), ("late_delivery", None), ("late_delivery", None),
+            (None, "客服态度很差"), ("invoice", None), (None, "Thanks"),
+            ("invoice", "The agent was rude")]  # fmt: skip
+    desk = Desk(program, {"tickets": [
+        ticket | {"ticket_id": f"t{n}", "category": category, "description": text}
+        for n, (category, text) in enumerate(what)
+    ]})  # fmt: skip
+    found = desk.rows("select problem, problem_en, problem_zh, category, cases "
+                      "from marts.rpt_knowledge order by problem")  # fmt: skip
+    assert [tuple(row.values()) for row in found] == [
+        ("(none)", "(none)", "(none)", "(none)", 1),
+        ("delivery", "Delivery", "交付", "late_delivery", 3),
+        ("invoice", "invoice", "invoice", "invoice", 1),
+        ("service_attitude", "Service attitude", "服务态度", "(none)", 2),
+    ]
 
 
 def test_samples_reach_everybody_first_and_stay_as_they_were_drawn() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import duckdb
 import pytest
-import typer
 from aiosmtpd.controller import Controller
 from benchmarks.dispatch_lab import FileChannel, Lab
 from benchmarks.nursery import Nursery
@@ -32,7 +31,6 @@ from careloop.channels.base import (
     TemporaryError,
     UnknownOutcome,
 )
-from careloop.cli.escalations import due
 from careloop.cli.main import app
 from careloop.errors import CareloopError, SettingsError
 from careloop.escalate import Alerted, Escalated, escalate, send_alerts
@@ -524,6 +522,15 @@ def test_texts_fit_eighty_columns_in_both_languages(small: World) -> None:
     assert 'lang="en"' in english.sent[0].html
 
 
+def test_what_is_late_since_another_year_says_which(small: World) -> None:
+    small.escalate([ticket(1, breached_at=AT - 365 * 24 * HOUR), ticket(2, breached_at=AT - HOUR)])
+    people = Told("staff")
+    small.alert(staff=people, team=Told("team"))
+    text = "\n".join(message.text for message in people.sent)
+    assert "自 2025-11-0" in text
+    assert "自 11-0" in text
+
+
 def test_a_case_stands_once_with_its_highest_level(small: World) -> None:
     small.escalate([soon(1)], NOW - HOUR)
     small.escalate([ticket(1, breached_at=AT - 25 * HOUR)])
@@ -776,9 +783,9 @@ def test_what_a_pack_may_say_of_alerts(tmp_path: Path, old: str, new: str, said:
 # -- command line --------------------------------------------------------------------------------
 
 
-def careloop(world: World, *arguments: str, to: Any = app) -> str:
+def careloop(world: World, *arguments: str) -> str:
     more = ["--home", str(world.lab.settings.home)]
-    result = CliRunner().invoke(to, [*arguments, *more])
+    result = CliRunner().invoke(app, [*arguments, *more])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -807,10 +814,8 @@ def test_listing_and_withdrawing(small: World) -> None:
 
 
 def test_what_is_due(small: World) -> None:
-    alone = typer.Typer()
-    alone.command()(due)
     with pytest.raises(SettingsError, match="there are no clocks"):
-        careloop(small, to=alone)
+        careloop(small, "service", "due")
     clocks = [
         soon(1),
         soon(2, due_at=AT + 9 * HOUR),
@@ -820,12 +825,12 @@ def test_what_is_due(small: World) -> None:
     ]
     clocks_file(small.lab.settings.home, clocks, name="20261101T1000-service")
     clocks_file(small.lab.settings.home, [soon(9)], name="20261031T2300-service")
-    shown = careloop(small, "--hours", "3", to=alone)
+    shown = careloop(small, "service", "due", "--hours", "3")
     assert "1 late, 0 due within 3 h, as of 2026-11-01 10:00" in shown
     clocks_file(small.lab.settings.home, clocks, name="20261102T1000-service")
-    shown = careloop(small, to=alone)
+    shown = careloop(small, "service", "due")
     assert "1 late, 1 due within 8 h, as of 2026-11-02 10:00" in shown
-    found = json.loads(careloop(small, "--hours", "10", "--json", to=alone))
+    found = json.loads(careloop(small, "service", "due", "--hours", "10", "--json"))
     assert [row["case_id"] for row in found["due"]] == ["T1", "T2", "T4"]
-    only = json.loads(careloop(small, "--owner", "S2", "--json", to=alone))
+    only = json.loads(careloop(small, "service", "due", "--owner", "S2", "--json"))
     assert [row["case_id"] for row in only["due"]] == ["T4"]

@@ -865,6 +865,7 @@ def test_missing_setting_is_named(company: Callable[[str], Company], built: Comp
 
 
 NOT_ANSWERED = {
+    "tickets_about_to_break",
     "bought_together",
     "preferred_channels",
     "displaced_by_caps",

@@ -506,6 +506,66 @@ def test_findings_are_carried_on_from_run_to_run() -> None:
     ]
 
 
+def test_a_pain_point_goes_from_open_to_improving_overdue_and_solved() -> None:
+    """Its term is that of the level it was found at, however it goes on."""
+    con = warehouse("retail_care")
+    names = ("touchpoint", "class", "level", "trend")
+    numbers = (
+        "cases", "complaints", "low_scores", "open_tickets", "customers_touched",
+        "customers_active", "touched_share", "complaint_rate", "score", "previous_score",
+        "previous_customers_touched", "satisfaction", "satisfaction_answers",
+        "satisfaction_others", "satisfaction_others_answers", "customers_rechecked",
+        "customers_again", "came_again_share", "satisfaction_after", "satisfaction_after_answers",
+    )  # fmt: skip
+    con.execute(
+        "create table intermediate.int_pain_points (period_type varchar, period_start date, "
+        "period_end date, is_over boolean, pain_point varchar, is_solved boolean, "
+        + ", ".join([f"{n} varchar" for n in names] + [f"{n} double" for n in numbers])
+        + ")"
+    )
+    con.execute(
+        "create table run.previous_pain_point_findings (finding_key varchar, pain_point varchar, "
+        "touchpoint varchar, level varchar, is_core boolean, found_on date, due_on date, "
+        "left_on date, is_late boolean, as_of timestamp)"
+    )
+    models, day = Models(DBT_PROJECT, con), lambda n: (AS_OF + dt.timedelta(n)).date()
+    level = program_of("retail_care").pain_points.levels[0]
+    assert (level.level, level.solve_within) == ("high", "1mo")
+    told = []
+    for n, score, trend, solved in (
+        (0, 0.5, "new", False), (5, 0.5, "worse", False), (10, 0.4, "better", False),
+        (30, 0.3, "better", False), (31, 0.3, "better", False), (40, 0.3, "same", False),
+        (45, 0.3, "better", True), (50, 0.5, "new", False),
+    ):  # fmt: skip
+        con.execute("update run.context set as_of_date = ?, as_of_utc = ?",
+                    [AS_OF + dt.timedelta(n)] * 2)  # fmt: skip
+        con.execute("delete from intermediate.int_pain_points")
+        for kind in ("rolling", "quarter"):
+            con.execute(
+                "insert into intermediate.int_pain_points (period_type, pain_point, touchpoint, "
+                "class, cases, score, level, trend, is_solved) "
+                "values (?, 'late_delivery', 'delivery', 'process', 3, ?, 'high', ?, ?)",
+                [kind, score, trend, solved],
+            )
+        models.run("fct_pain_point_findings", "rpt_pain_points")
+        con.execute("delete from run.previous_pain_point_findings")
+        con.execute(
+            "insert into run.previous_pain_point_findings by name "
+            "from marts.fct_pain_point_findings"
+        )
+        found = con.execute(
+            "select state, found_on, due_on from marts.rpt_pain_points order by period_type desc"
+        ).fetchall()
+        assert found[1] == (None, None, None)  # quarters have no state
+        told.append(found[0])
+    first = day(0), dt.date(2026, 7, 1)
+    assert told == [
+        ("open", *first), ("open", *first), ("improving", *first), ("improving", *first),
+        ("overdue", *first), ("overdue", *first), ("solved", None, None),
+        ("open", day(50), dt.date(2026, 8, 21)),
+    ]  # fmt: skip
+
+
 # -- what is published ------------------------------------------------------------------------
 
 
@@ -523,14 +583,14 @@ def test_no_customers_words_are_published(company: Company) -> None:
     assert len(phrases) > 100
     con = open_published(company.settings)
     columns = con.execute(
-        "select table_name, column_name from duckdb_columns() "
-        "where data_type = 'VARCHAR' and database_name = current_database()"
+        "select schema_name, table_name, column_name from duckdb_columns() "
+        "where data_type = 'VARCHAR' and database_name = current_database() and not internal"
     ).fetchall()
-    assert {"fct_pain_point_cases", "rpt_pain_points"} <= {table for table, _ in columns}
-    for table, column in columns:
+    assert {"fct_pain_point_cases", "rpt_pain_points"} <= {table for _, table, _ in columns}
+    for schema, table, column in columns:
         told = con.execute(
-            f'select "{column}" from (select distinct "{column}" from "{table}") '
+            f'select "{column}" from (select distinct "{column}" from "{schema}"."{table}") '
             f'where list_bool_or(list_transform(?, lambda p: contains("{column}", p)))',
             [phrases],
         ).fetchall()
-        assert told == [], (table, column)
+        assert told == [], (schema, table, column)

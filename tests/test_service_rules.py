@@ -16,7 +16,7 @@ from careloop.program.rule_checks import rule_mistakes
 from careloop.program.rule_tables import rule_tables
 from careloop.program.rule_words import RuleWords
 from careloop.program.rules import EventTrigger, Rule, Rules
-from careloop.program.service import EscalationStep, Sla
+from careloop.program.sla import EscalationStep, Sla
 from careloop.settings import PROJECT_ROOT, load_settings
 
 PACKS = ("b2b_service", "key_account", "online_crm", "retail_care", "service_desk")
@@ -133,7 +133,7 @@ def test_rules_are_read_out_in_both_languages(packs: dict[str, Any]) -> None:
         "within 24 hours after a ticket is opened (kind complaint or suggestion), "
         "unless the ticket has been answered"
     )
-    assert zh == "工单提交（类型 complaint 或 suggestion）后 24 小时内（工单已答复则不做）"
+    assert zh == "工单提交（类型 投诉 或 建议）后 24 小时内（工单已答复则不做）"
 
 
 # -- times in words ------------------------------------------------------------------------------
@@ -193,6 +193,13 @@ def test_an_overdue_ticket_is_explained_only_as_recorded(
     late = said(program, "ticket_overdue", {**about, "new_due_at": "2026-11-02 06:00:00"}, locale,
                 tmp_path)  # fmt: skip
     assert "14:00" not in late, "a time that is over is promised to nobody"
+
+
+def test_an_outage_is_called_by_its_local_time(packs: dict[str, Any], tmp_path: Path) -> None:
+    about = {"ticket_id": "T9", "incident_id": "2026-10-20T02:20:35Z"}
+    text = said(packs["b2b_service"], "outage", about, "zh-CN", tmp_path)
+    assert "2026-10-20 10:20 起" in text
+    assert "02:20" not in text
 
 
 def test_an_acknowledgement_says_until_when(packs: dict[str, Any], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from careloop.program.load import load_program
 from careloop.program.model import Program
-from careloop.program.service import Clock
+from careloop.program.sla import Clock
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT

@@ -79,43 +79,6 @@
     )
 {%- endmacro %}
 
-{#-
-    When a ticket is to be solved or closed: the first service clock that fits, in real time and
-    without pauses, else closed_loop.due_default; null for urgencies that are only recorded.
--#}
-{% macro ticket_due_at() -%}
-    {%- set names = {"kinds": "kind", "urgencies": "urgency", "touchpoints": "touchpoint"} -%}
-    {%- set query -%}
-        select *
-        from program.sla_clocks
-        where
-            starts = 'ticket_opened'
-            and stops in ('solved', 'closed')
-            and target_seconds is not null
-            and coalesce(segments, '') = ''
-            and coalesce(stages, '') = ''
-            and coalesce(tiers, '') = ''
-        order by position
-    {%- endset -%}
-    case
-        when urgency in ({{ setting_list("sla.recorded_only") }}) then cast(null as timestamp)
-        {%- for clock in (program_rows(query) if execute else []) %}
-        {%- set tests = [] -%}
-        {%- for list, column in names.items() if clock[list] -%}
-            {%- set texts = [] -%}
-            {%- for value in clock[list].split(", ") -%}{%- do texts.append(text_literal(value)) -%}{%- endfor -%}
-            {%- do tests.append(column ~ " in (" ~ texts | join(", ") ~ ")") -%}
-        {%- endfor -%}
-        {%- if clock["complex"] is not none -%}
-            {%- do tests.append("is_complex = " ~ (clock["complex"] | string | lower)) -%}
-        {%- endif %}
-        when {{ tests | join(" and ") or "true" }}
-            then opened_at + interval '{{ clock["target_seconds"] }}' second
-        {%- endfor %}
-        else opened_at + interval '{{ loop_seconds("due_default") }}' second
-    end
-{%- endmacro %}
-
 {#- Seconds of a duration of the closed loop. -#}
 {% macro loop_seconds(key) -%}
     {%- set text = setting_text("closed_loop." ~ key) -%}
@@ -134,7 +97,7 @@
         "acknowledged": ["acknowledged_at is not null", "acknowledged_at", "opened_at", "recorded.has_answers and is_ticket"],
         "classified": ["kind is not null and urgency is not null", none, none, "true"],
         "owner_assigned": ["owner_id is not null", none, none, "recorded.has_owners"],
-        "due_set": ["due_at is not null", none, none, "not is_recorded_only"],
+        "due_set": ["due_at is not null or clock_state is not null", none, none, "not is_recorded_only"],
         "answered": ["answered_at is not null", "answered_at", "opened_at", "recorded.has_answers and is_ticket"],
         "solved": ["is_resolved", "solved_at", "opened_at", "true"],
         "called_back": ["called_back_at is not null", "called_back_at", "solved_at", "recorded.has_calls and is_ticket"],
@@ -222,6 +185,12 @@
     {%- for step in loop_plan() if step["id"] == id -%}
     case
         when not ({{ step["applies"] }}) then null
+        {%- if id == "solved" and step["seconds"] is none %}
+        {#- Where the ticket has a clock, as the clock says. #}
+        when clock_state = 'unknown' then null
+        when clock_state = 'breached' then coalesce({{ step["moment"] }} <= {{ step["limit"] }}, false)
+        when clock_state is not null then case when {{ step["reached"] }} then true end
+        {%- endif %}
         when {{ step["moment"] }} is not null then {{ step["moment"] }} <= {{ step["limit"] }}
         when {{ step["reached"] }} then null
         when {{ step["limit"] }} < {{ as_of_utc() }} then false

@@ -50,3 +50,27 @@
             then '|' || array_to_string(list_sort(string_split({{ listing }}, ', ')), '|') || '|'
     end
 {%- endmacro %}
+
+{#- When a clock that somebody forgot is given up: so many days after it started. -#}
+{% macro lapses_at(started_at) -%}
+    ({{ started_at }} + interval '{{ setting_text("closed_loop.lapse_days") }}' day)
+{%- endmacro %}
+
+{#-
+    Whether a message asks how satisfied the customer is: its purpose is survey, or success of its
+    rule in today's pack is an answer.
+-#}
+{% macro asks_for_survey(purpose, rule) -%}
+    {%- set query -%}
+        select rule
+        from program.rules
+        where conversion_event = 'survey_answer'
+        order by rule
+    {%- endset -%}
+    {%- set rules = [] -%}
+    {%- for row in (program_rows(query) if execute else []) -%}
+        {%- do rules.append(text_literal(row[0])) -%}
+    {%- endfor -%}
+    ({{ purpose }} = 'survey'
+    {%- if rules %} or {{ rule }} in ({{ rules | join(", ") }}){% endif %})
+{%- endmacro %}

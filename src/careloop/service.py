@@ -71,6 +71,7 @@ def service_round(
     next round does the rest. Raises BusyError while another round is under way, SourceError when
     a file can't be loaded (after the round is done with what could), and what `watch` raises.
     """
+    progress("loading what is new")
     loaded = load(settings, as_of, progress)
     watched = watch(settings, program, as_of, progress)
     with open_ledger(settings) as ledger:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from careloop import clock
 from careloop.care import ROUTES, plan_published, send_due
-from careloop.cli.options import Home, ProgramName
+from careloop.cli.options import Home, Now, ProgramName
 from careloop.cli.output import JsonFlag, console, print_json, print_table
 from careloop.dispatch import Summary
 from careloop.errors import SettingsError
@@ -33,12 +33,6 @@ LedgerUrl = Annotated[
         "--ledger-url",
         help="Where the ledger is, e.g. postgresql://care@db/care. Default: ledger.db in home",
         show_default=False,
-    ),
-]
-Now = Annotated[
-    str | None,
-    typer.Option(
-        "--now", help="Time to go by, in UTC unless it has a zone. Default: now", show_default=False
     ),
 ]
 

@@ -21,7 +21,7 @@ from careloop.ledger.escalations import STATES, listed, withdraw
 from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
-from careloop.program.service import WARNING
+from careloop.program.sla import WARNING
 from careloop.settings import Settings, load_settings
 
 EVERY = "all"
@@ -130,7 +130,8 @@ def due(
         markup=False,
     )
     if rows:
-        lines = [line for name, mine in by_owner(rows) for line in _group(name, mine, lang)]
+        groups = by_owner(rows)
+        lines = [line for name, mine in groups for line in _group(name, mine, lang, local.year)]
         _print(DUE, lines, pack)
 
 
@@ -150,7 +151,7 @@ def _due(
         clocks.con.close()
 
 
-def _group(owner: str | None, rows: list[Due], lang: str) -> list[list[object]]:
+def _group(owner: str | None, rows: list[Due], lang: str, year: int) -> list[list[object]]:
     """The rows of one owner, whose id stands once."""
     return [
         [
@@ -160,7 +161,7 @@ def _group(owner: str | None, rows: list[Due], lang: str) -> list[list[object]]:
             row.urgency,
             row.clock,
             row.target,
-            row.when(lang, short=True),
+            row.when(lang, year, short=True),
         ]
         for i, row in enumerate(rows)
     ]
@@ -177,7 +178,7 @@ def _line(row: Any, pack: Program) -> list[object]:
         shown.clock,
         level_title(row.level, pack, lang),
         row.staff_id or words()["columns"]["team"][lang],
-        shown.when(lang, short=True),
+        shown.when(lang, raised.year, short=True),
         f"{raised:%m-%d %H:%M}",
         word("states", row.state, lang),
     ]

@@ -3,40 +3,75 @@
 import importlib
 import os
 import sys
+from collections.abc import Mapping, MutableMapping
+from functools import cache
+from typing import Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
 from careloop import __version__
 from careloop.errors import CareloopError
 from careloop.quiet_exit import QuietExit
 
-COMMANDS = (
-    "run",
-    "source",
-    "contract",
-    "program",
-    "rules",
-    "sample",
-    "quality",
-    "marts",
-    "customer",
-    "explain",
-    "rule_diff",
-    "tasks",
-    "registers",
-    "escalations",
-    "channels",
-    "preview",
-    "feedback",
-    "erase",
-    "dispatch",
-    "service",
-    "prefect",
-)
+# Module of careloop.cli: the commands it registers, in the order of the help.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "run": ("run", "backfill"),
+    "source": ("source", "quarantine"),
+    "contract": ("contract",),
+    "program": ("program",),
+    "rules": ("rules",),
+    "sample": ("sample",),
+    "quality": ("quality",),
+    "marts": ("marts", "sql"),
+    "customer": ("customer", "access-log"),
+    "explain": ("explain",),
+    "rule_diff": ("diff-rules",),
+    "preview": ("preview",),
+    "dispatch": ("plan", "dispatch", "ledger"),
+    "service": ("service",),
+    "escalations": ("escalations",),
+    "tasks": ("tasks",),
+    "registers": ("registers",),
+    "channels": ("channels",),
+    "feedback": ("feedback", "receiver"),
+    "erase": ("erase",),
+    "prefect": ("up", "deploy"),
+}
+
+
+class Commands(TyperGroup):
+    """Imports the module of the command that is typed; the help imports them all."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 typer's
+        found = [module for module, names in COMMANDS.items() if cmd_name in names]
+        return commands_of(found[0]).get(cmd_name) if found else None
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 typer's
+        return [name for names in COMMANDS.values() for name in names]
+
+    @property
+    def commands(self) -> MutableMapping[str, Any]:
+        """Every command by name, in the order of the table."""
+        found = {n: command for module in COMMANDS for n, command in commands_of(module).items()}
+        return {name: found[name] for names in COMMANDS.values() for name in names}
+
+    @commands.setter
+    def commands(self, given: MutableMapping[str, Any]) -> None:
+        assert not given, "commands are registered by the modules of COMMANDS"
+
+
+@cache
+def commands_of(module: str) -> Mapping[str, Any]:
+    """What a module of careloop.cli registers."""
+    part = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    importlib.import_module(f"careloop.cli.{module}").register(part)
+    return typer.main.get_group(part).commands
+
 
 app = typer.Typer(
     name="careloop",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -54,10 +89,6 @@ def _version(
         raise typer.Exit
 
 
-for _name in COMMANDS:
-    importlib.import_module(f"careloop.cli.{_name}").register(app)
-
-
 def main() -> None:
     """Run the command line; a CareloopError ends it with its message and exit code."""
     ending = QuietExit()
@@ -68,6 +99,8 @@ def main() -> None:
         ending.code = left.code if isinstance(left.code, int) else int(left.code is not None)
         raise
     except CareloopError as error:
+        from rich.console import Console
+
         ending.code = error.exit_code
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"[bold red]error[/]: {str(error).replace('[', chr(92) + '[')}"

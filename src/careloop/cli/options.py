@@ -29,3 +29,9 @@ AsOf = Annotated[
         show_default=False,
     ),
 ]
+Now = Annotated[
+    str | None,
+    typer.Option(
+        "--now", help="Time to go by, in UTC unless it has a zone. Default: now", show_default=False
+    ),
+]

@@ -16,7 +16,7 @@ from careloop.program.load import copy_program, load_program, program_names
 from careloop.program.model import Program
 from careloop.program.reference import reference_markdown
 from careloop.program.rules import Rules
-from careloop.program.service import Clock
+from careloop.program.sla import Clock
 from careloop.settings import load_settings
 
 Name = Annotated[str | None, typer.Argument(help="Name or path of a pack; the chosen if left out.")]

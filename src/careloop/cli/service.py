@@ -1,4 +1,4 @@
-"""`careloop service`: the watch over open cases between two refreshes."""
+"""`careloop service`: the watch over open cases between two refreshes, and what is due."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from careloop import clock
-from careloop.cli.options import Home, ProgramName, Sources
+from careloop.cli.escalations import due
+from careloop.cli.options import Home, Now, ProgramName, Sources
 from careloop.cli.output import JsonFlag, console, print_json
 from careloop.refresh import program_of
 from careloop.service import Round, service_round
@@ -16,6 +17,7 @@ service_app = typer.Typer(no_args_is_help=True, help="Watch the open cases of se
 
 
 def register(app: typer.Typer) -> None:
+    service_app.command("due")(due)
     app.add_typer(service_app, name="service")
 
 
@@ -29,6 +31,7 @@ def run_round(
             show_default=False,
         ),
     ] = None,
+    now: Now = None,
     program: ProgramName = None,
     source: Sources = None,
     home: Home = None,
@@ -41,12 +44,12 @@ def run_round(
     """
     settings = load_settings(home=home, program=program, sources=source or None)
     pack = program_of(settings)
-    now = clock.now()
-    moment = clock.parse_moment(as_of, pack.zone, now)
+    here = clock.clock_at(now)()
+    moment = clock.parse_moment(as_of, pack.zone, here)
     out = console()
     out.stderr = True
     done = service_round(
-        settings, pack, moment, now, lambda text: None if as_json else out.print(text)
+        settings, pack, moment, here, lambda text: None if as_json else out.print(text)
     )
     if as_json:
         print_json(_data(done))

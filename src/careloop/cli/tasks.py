@@ -68,6 +68,9 @@ def list_tasks(
     if as_json:
         print_table(list(words()["headings"]), _values(found, words()["headings"]), as_json=True)
         return
+    if not found:
+        console().print("no tasks: `careloop plan` and `careloop dispatch` hand them out")
+        return
     titles = [words()["headings"][key][lang] for key in SHOWN]
     print_table(titles, [_short(row) for row in found])
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 from careloop.errors import CareloopError
 from careloop.program.base import duration_seconds
 from careloop.program.model import Program
-from careloop.program.service import WARNING
-from careloop.published import current_version
+from careloop.program.sla import WARNING
+from careloop.published import current_version, watch_files
 from careloop.settings import Settings
 from careloop.warehouse import connect, literal
 
@@ -178,7 +178,7 @@ def _covered(tickets: bool, cases: bool) -> str:
 
 def newest_clocks(settings: Settings) -> Path | None:
     """The latest file with clocks: of a round of the watch, or what is published."""
-    found = list((settings.home / "watch").glob("marts-*-service.duckdb"))
+    found = watch_files(settings)
     published = current_version(settings)
     if published:
         found.append(published)

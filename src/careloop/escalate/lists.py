@@ -18,7 +18,8 @@ from careloop.program.base import language
 from careloop.program.model import Program
 
 COLUMNS = 80
-HEADINGS = ("case", "what", "urgency", "clock", "when", "level")
+# Columns of the table and their widths in percent, the same in every group.
+HEADINGS = {"case": 17, "what": 10, "urgency": 10, "clock": 29, "when": 21, "level": 13}
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ def write_list(
     left_out = len(found) - sum(len(mine) for _, mine in groups)
     more = say("more", lang, count=left_out) if left_out else ""
     footer = words()["footer"][lang]
+    write = _brief if alert.staff_id is None else _full
     lines = [head]
     for name, mine in groups:
         lines += ["", f"{name} · {say('cases', lang, count=len(mine))}"]
         for row in mine:
-            lines += _brief(row, lang) if alert.staff_id is None else _full(row, lang)
+            lines += write(row, lang, local.year)
     lines += ["", more] if more else []
     if alert.staff_id is not None:
         lines += ["", footer]
@@ -65,13 +67,13 @@ def write_list(
         subject=subject,
         head=head,
         groups=groups,
-        headings=[words()["columns"][key][lang] for key in HEADINGS],
+        headings=[(words()["columns"][key][lang], share) for key, share in HEADINGS.items()],
         cells=lambda row: [
             row.case,
             row.what,
             row.urgency,
             f"{row.clock} ({row.target})",
-            row.when(lang),
+            row.when(lang, local.year),
             row.level,
         ],
         more=more,
@@ -87,14 +89,14 @@ def _owner(owner: str | None, staff: Mapping[str, Person], lang: str) -> str:
     return f"{owner} {name}" if name else owner
 
 
-def _full(row: Due, lang: str) -> list[str]:
+def _full(row: Due, lang: str, year: int) -> list[str]:
     first = [row.case, _joined([row.what, row.urgency], lang), f"{row.clock} ({row.target})"]
-    return _wrapped("  - ", "    ", [*first, row.when(lang), row.level])
+    return _wrapped("  - ", "    ", [*first, row.when(lang, year), row.level])
 
 
-def _brief(row: Due, lang: str) -> list[str]:
+def _brief(row: Due, lang: str, year: int) -> list[str]:
     what = f"{row.urgency} {row.what}" if row.is_urgent else row.what
-    return [f"- {row.case} {what} · {row.clock} · {row.when(lang)}"]
+    return [f"- {row.case} {what} · {row.clock} · {row.when(lang, year)}"]
 
 
 def _joined(texts: list[str], lang: str) -> str:

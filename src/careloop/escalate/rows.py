@@ -11,7 +11,7 @@ from careloop.escalate.due import URGENT
 from careloop.escalate.words import say, word
 from careloop.program.base import language
 from careloop.program.model import Program
-from careloop.program.service import WARNING
+from careloop.program.sla import WARNING
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,13 @@ class Due:
     since: datetime | None
     level: str
 
-    def when(self, lang: str, *, short: bool = False) -> str:
-        """Since when it is late, or when it is due."""
+    def when(self, lang: str, year: int, *, short: bool = False) -> str:
+        """Since when it is late, or when it is due; with the year unless it is ``year``."""
         if self.since is None:
             return say("paused", lang)
         late = "late_short" if short else "late"
-        return say(late if self.is_late else "due", lang, at=f"{self.since:%m-%d %H:%M}")
+        form = "%m-%d %H:%M" if self.since.year == year else "%Y-%m-%d %H:%M"
+        return say(late if self.is_late else "due", lang, at=f"{self.since:{form}}")
 
 
 def due_rows(found: Iterable[Any], program: Program) -> list[Due]:

@@ -81,7 +81,9 @@ class Sentences:
         if story is None:
             return ""
         text = f"{self.word(story['state'])} {self._moment(story['state_at'])}"
-        return f"{text} ({story['detail']})" if story["detail"] else text
+        # That it was too late the state says already.
+        told = story["detail"] if story["state"] != "expired" else None
+        return f"{text} ({told})" if told else text
 
     def _gate(self, gate: str, row: Row, state: str) -> str:
         inputs = json.loads(row["gates"]).get(gate) or {}

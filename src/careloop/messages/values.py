@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from careloop.messages.links import survey_url, unsubscribe_url
 from careloop.messages.polite import (
@@ -216,8 +217,16 @@ def _service(
         "why": reason[lang == "zh"] if reason else None,
         "score": _score(about, lang),
         "score_about": _scored(about, lang),
-        "incident_id": clean(about.get("incident_id")),
+        "incident_id": _outage(about.get("incident_id"), program.zone),
     }
+
+
+def _outage(name: Any, zone: str) -> str | None:
+    """An outage is called by the time it began, in UTC; people read it in the program's zone."""
+    try:
+        return f"{datetime.fromisoformat(str(name)).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
+    except ValueError:
+        return clean(name)
 
 
 def _score(about: dict[str, Any], lang: str) -> str | None:
@@ -272,7 +281,7 @@ _EXAMPLE_ABOUT: dict[str, object] = {
     "why": "complex",
     "score": "2",
     "scale_max": "5",
-    "incident_id": "I20261101-1",
+    "incident_id": "2026-11-01T02:20:00Z",
     "occasion_on": "2026-11-11",
     "years": 3,
     "points": 1200,

@@ -280,7 +280,9 @@ VARIABLES: tuple[Variable, ...] = (
         ("low_score",),
         can_be_empty=True,
     ),
-    _variable("incident_id", ("Id of the outage", "故障事件编号"), "I20261101-1", ("incident",)),
+    _variable(
+        "incident_id", ("When the outage began", "故障开始时间"), "2026-11-01 10:20", ("incident",)
+    ),
     _variable(
         "occasion",
         ("Title of the festival or business date", "节日或活动名称"),

@@ -107,7 +107,8 @@ class ClosedLoop(Closed):
     first_contact: FirstContact = Field(description="First-contact resolution.")
     low_scores: list[LowScore] = Field(default=[], description="Answers that open a case.")
     lapse_days: PositiveInt = Field(
-        description="A case on which nothing happened for so many days is given up as lapsed."
+        description="A case on which nothing happened for so many days is given up as lapsed, "
+        "and so is a clock that waits that long to call or ask a customer."
     )
     knowledge_min_cases: PositiveInt = Field(
         description="Confirmations of customers needed before a solution is called the best."

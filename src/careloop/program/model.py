@@ -14,7 +14,10 @@ from careloop.program.base import Closed, Id, Mistake, Text, refuse, wrong
 from careloop.program.calendar import WorkCalendar
 from careloop.program.closed_loop import ClosedLoop
 from careloop.program.goals import Benchmark, Data, FindingPriority, Goals
+from careloop.program.pain_points import PainPoints
+from careloop.program.registers import Registers
 from careloop.program.rules import Rule
+from careloop.program.sla import WARNING, Alerts, Sla
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
@@ -71,16 +74,16 @@ class Program(Closed):
     )
     loyalty: contact.Loyalty | None = Field(None, description="Tiers, points, referrals.")
     touchpoints: list[service.Touchpoint] = Field(description="Where customers meet the company.")
-    sla: service.Sla = Field(description="Service promises.")
+    sla: Sla = Field(description="Service promises.")
     closed_loop: ClosedLoop = Field(description="From feedback to archive.")
-    alerts: service.Alerts = Field(description="Messages to the team about what is due and late.")
-    pain_points: service.PainPoints = Field(description="Classes and ranking of pain points.")
+    alerts: Alerts = Field(description="Messages to the team about what is due and late.")
+    pain_points: PainPoints = Field(description="Classes and ranking of pain points.")
     service_packages: list[service.ServicePackage] = Field(
         default=[], description="Service packages."
     )
     emergency: service.Emergency = Field(description="Playbook for outages.")
     late_delivery: service.LateDelivery = Field(description="Late and lost deliveries.")
-    registers: service.Registers = Field(description="Exports for the office.")
+    registers: Registers = Field(description="Exports for the office.")
     confidentiality: service.Confidentiality = Field(description="Who sees personal data.")
     operation: service.Operation = Field(description="Regular work of the service.")
     goals: Goals = Field(description="KPI targets.")
@@ -265,7 +268,7 @@ def _scale(program: Program) -> Iterator[Mistake]:
 
 
 def _alert_levels(program: Program) -> Iterator[Mistake]:
-    levels = (service.WARNING, *(step.id for step in program.sla.escalation))
+    levels = (WARNING, *(step.id for step in program.sla.escalation))
     for i, item in enumerate(program.alerts.levels):
         if item.level not in levels:
             path = ("alerts", "levels", i, "level")

@@ -7,7 +7,7 @@ import yaml
 
 from careloop.errors import SettingsError
 from careloop.program.model import Program
-from careloop.program.service import Register, TicketType
+from careloop.program.registers import Register, TicketType
 from careloop.registers.access import MASK
 from careloop.registers.words import words
 from careloop.registers.workbook import HIDDEN, READ_BACK

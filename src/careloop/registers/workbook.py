@@ -10,7 +10,7 @@ from typing import Any
 import xlsxwriter
 
 from careloop.errors import CareloopError
-from careloop.program.service import Register
+from careloop.program.registers import Register
 from careloop.registers.rows import Line
 from careloop.registers.words import choices, words
 from careloop.sources.edits import receipt

@@ -183,11 +183,12 @@ worked as (
 
 loads as (
     select
-        owner_id,
-        count(distinct case_id) as overdue_tickets
+        tickets.owner_id,
+        count(distinct tickets.ticket_id) as overdue_tickets
     from breached
-    where is_open and owner_id is not null
-    group by owner_id
+    inner join tickets on breached.case_id = tickets.ticket_id
+    where breached.is_open and tickets.owner_id is not null
+    group by tickets.owner_id
 ),
 
 final as (

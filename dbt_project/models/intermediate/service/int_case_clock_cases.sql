@@ -20,7 +20,10 @@ customer_orders as (
 ),
 
 changes as (
-    select * from {{ ref("fct_customer_changes") }}
+    select
+        *,
+        lead(as_of) over (partition by customer_id order by as_of, change_key) as left_at
+    from {{ ref("fct_customer_changes") }}
     where dimension = 'churn_level' and {{ sla_starts_with("churn_alert") }}
 ),
 
@@ -64,7 +67,7 @@ messages as (
     from {{ source("ledger", "messages") }}
     where
         occasion like 'order_completed:%'
-        and purpose = 'survey'
+        and {{ asks_for_survey("purpose", "rule") }}
         and kind = 'send'
         and as_of < {{ as_of_utc() }}
         and {{ sla_starts_with("order_completed") }}
@@ -116,7 +119,8 @@ alerts as (
     select
         changes.change_key,
         changes.customer_id,
-        changes.as_of as began_at
+        changes.as_of as began_at,
+        changes.left_at
     from changes
     inner join levels on changes.to_value = levels.level
     left join levels as levels_before on changes.from_value = levels_before.level
@@ -129,7 +133,8 @@ to_call as (
         'customer' as case_kind,
         customer_id as case_id,
         customer_id,
-        first_order_at as started_at
+        first_order_at as started_at,
+        cast(null as timestamp) as left_at
     from customer_orders
     where first_order_at is not null
     union all
@@ -138,7 +143,8 @@ to_call as (
         'alert' as case_kind,
         change_key as case_id,
         customer_id,
-        began_at as started_at
+        began_at as started_at,
+        left_at
     from alerts
 ),
 
@@ -164,7 +170,8 @@ happened as (
         to_call.customer_id,
         cast(null as varchar) as department,
         to_call.started_at,
-        called.called_at as stopped_at
+        called.called_at as happened_at,
+        least(to_call.left_at, {{ lapses_at("to_call.started_at") }}) as over_at
     from to_call
     left join called
         on
@@ -183,7 +190,8 @@ happened as (
         case
             when first_asked.asked_at is not null
                 then greatest(first_asked.asked_at, completed_orders.completed_at)
-        end as stopped_at
+        end as happened_at,
+        {{ lapses_at("completed_orders.completed_at") }} as over_at
     from completed_orders
     left join first_asked on completed_orders.order_id = first_asked.order_id
     union all
@@ -195,7 +203,8 @@ happened as (
         cast(null as varchar) as customer_id,
         department,
         began_at as started_at,
-        started_at as stopped_at
+        started_at as happened_at,
+        cast(null as timestamp) as over_at
     from incidents
 ),
 
@@ -255,8 +264,15 @@ final as (
         fitting.target_key,
         1 as cycle,
         fitting.started_at,
-        fitting.stopped_at,
-        cast(null as timestamp) as ended_at
+        case
+            when coalesce(fitting.happened_at <= fitting.over_at, true) then fitting.happened_at
+        end as stopped_at,
+        case
+            when
+                coalesce(fitting.happened_at > fitting.over_at, true)
+                and fitting.over_at <= {{ as_of_utc() }}
+                then fitting.over_at
+        end as ended_at
     from fitting
     left join customers on fitting.customer_id = customers.customer_id
     left join staff on customers.account_manager_id = staff.staff_id

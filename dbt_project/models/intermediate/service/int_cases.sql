@@ -1,10 +1,26 @@
 with
 
 tickets as (
+    select * from {{ ref("stg_tickets") }}
+),
+
+targets as (
+    select * from {{ ref("int_sla_targets") }}
+),
+
+-- By when a ticket is to be solved: as its clock for the solution says, else the one for its end.
+clocks as (
     select
-        *,
-        {{ ticket_due_at() }} as due_at
-    from {{ ref("stg_tickets") }}
+        clocks.case_id as ticket_id,
+        clocks.due_at,
+        clocks.state
+    from {{ ref("int_clocks") }} as clocks
+    inner join targets on clocks.target_key = targets.target_key
+    where clocks.case_kind = 'ticket' and targets.stops in ('solved', 'closed')
+    qualify row_number() over (
+        partition by clocks.case_id
+        order by targets.stops desc, clocks.started_at asc, clocks.target_key asc
+    ) = 1
 ),
 
 outcomes as (
@@ -82,7 +98,12 @@ ticket_cases as (
         tickets.is_complex,
         tickets.department,
         tickets.owner_id,
-        tickets.due_at,
+        case
+            when {{ is_recorded_only("tickets.urgency") }} then null
+            when clocks.ticket_id is not null then clocks.due_at
+            else tickets.opened_at + interval '{{ loop_seconds("due_default") }}' second
+        end as due_at,
+        clocks.state as clock_state,
         outcomes.solved_at is not null as is_resolved,
         outcomes.solved_at as resolved_at,
         case when outcomes.solved_at is not null then tickets.resolution end as resolution,
@@ -109,6 +130,7 @@ ticket_cases as (
     from tickets
     inner join outcomes on tickets.ticket_id = outcomes.ticket_id
     left join answers on tickets.ticket_id = answers.ticket_id
+    left join clocks on tickets.ticket_id = clocks.ticket_id
 ),
 
 low_score_cases as (
@@ -133,6 +155,7 @@ low_score_cases as (
             case when low_scores.who = 'account_manager' then customers.account_manager_id end
         ) as owner_id,
         low_scores.due_at,
+        cast(null as varchar) as clock_state,
         low_scores.has_outcome
         or {{ field_of("contacts.contact", "done_at") }} is not null
         or {{ field_of("next_tickets.ticket", "solved_at") }} is not null as is_resolved,

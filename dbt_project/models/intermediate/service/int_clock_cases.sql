@@ -6,9 +6,6 @@ final as (
     select
         case_kind,
         case_id,
-        customer_id,
-        owner_id,
-        department,
         clock,
         target_key,
         cycle,
@@ -20,9 +17,6 @@ final as (
     select
         case_kind,
         case_id,
-        customer_id,
-        owner_id,
-        department,
         clock,
         target_key,
         cycle,

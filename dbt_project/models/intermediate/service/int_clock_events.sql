@@ -2,7 +2,8 @@
 
 with
 
-clocks as (
+-- Only the events of clocks that stood still have to be sorted.
+halting as (
     select
         case_kind,
         case_id,
@@ -12,23 +13,8 @@ clocks as (
         started_at,
         stopped_at,
         breached_at,
-        elapsed_seconds,
-        pauses
+        elapsed_seconds
     from {{ ref("int_clocks") }}
-),
-
-steady as (
-    select
-        *,
-        1 as activated_no,
-        2 as breached_no,
-        case when breached_at is null then 2 else 3 end as fulfilled_no
-    from clocks
-    where pauses = 0
-),
-
-halting as (
-    select * from clocks
     where pauses > 0
 ),
 
@@ -113,35 +99,36 @@ final as (
         case_id,
         clock,
         cycle,
-        activated_no as event_no,
+        1 as event_no,
         started_at as happened_at,
         'activate' as event,
         cast(0 as bigint) as elapsed_seconds
-    from steady
+    from {{ ref("int_clocks") }}
+    where pauses = 0
     union all
     select
         case_kind,
         case_id,
         clock,
         cycle,
-        breached_no as event_no,
+        2 as event_no,
         breached_at as happened_at,
         'breach' as event,
         target_seconds as elapsed_seconds
-    from steady
-    where breached_at is not null
+    from {{ ref("int_clocks") }}
+    where pauses = 0 and breached_at is not null
     union all
     select
         case_kind,
         case_id,
         clock,
         cycle,
-        fulfilled_no as event_no,
+        case when breached_at is null then 2 else 3 end as event_no,
         stopped_at as happened_at,
         'fulfil' as event,
         elapsed_seconds
-    from steady
-    where stopped_at is not null
+    from {{ ref("int_clocks") }}
+    where pauses = 0 and stopped_at is not null
     union all
     select
         case_kind,
@@ -149,7 +136,7 @@ final as (
         clock,
         cycle,
         cast(row_number() over (
-            partition by case_kind, case_id, clock, cycle order by happened_at, place
+            partition by case_id, clock, cycle order by happened_at, place
         ) as integer) as event_no,
         happened_at,
         event,

@@ -8,7 +8,8 @@ targets as (
         target,
         target_seconds,
         case when target_unit = 'wd' then target_amount end as target_days,
-        warn_at
+        warn_at,
+        {{ warned_after("warn_at", "target_seconds") }} as warn_seconds
     from {{ ref("int_sla_targets") }}
 ),
 
@@ -39,9 +40,6 @@ cases as (
     select
         cases.case_kind,
         cases.case_id,
-        cases.customer_id,
-        cases.owner_id,
-        cases.department,
         cases.clock,
         cases.cycle,
         cases.target_key,
@@ -54,6 +52,7 @@ cases as (
         targets.target_seconds,
         targets.target_days,
         targets.warn_at,
+        targets.warn_seconds,
         {{ epoch_second("cases.started_at") }} as started_second,
         {{ epoch_second("coalesce(cases.stopped_at, cases.ended_at, " ~ as_of_utc() ~ ")") }}
             as ended_second
@@ -120,8 +119,9 @@ limited as (
 judged as (
     select
         *,
-        started_count + {{ warned_after("warn_at", "limit_seconds") }} + before_warning
-            as warn_count,
+        started_count
+        + coalesce(warn_seconds, {{ warned_after("warn_at", "limit_seconds") }})
+        + before_warning as warn_count,
         started_count + limit_seconds + before_target as target_count,
         case
             when elapsed_seconds > limit_seconds
@@ -154,9 +154,6 @@ final as (
     select
         aimed.case_kind,
         aimed.case_id,
-        aimed.customer_id,
-        aimed.owner_id,
-        aimed.department,
         aimed.clock,
         aimed.cycle,
         aimed.target_key,

@@ -31,6 +31,7 @@ epochs as (
 messages as (
     select
         messages.occasion,
+        {{ asks_for_survey("messages.purpose", "messages.rule") }} as asks,
         events.at_utc as sent_at
     from {{ source("ledger", "messages") }} as messages
     inner join {{ source("ledger", "events") }} as events
@@ -58,8 +59,6 @@ tickets as (
     select
         tickets.ticket_id,
         tickets.customer_id,
-        tickets.owner_id,
-        tickets.department,
         tickets.opened_at,
         tickets.handed_over_at,
         least(tickets.acknowledged_at, receipts.sent_at) as acknowledged_at,
@@ -67,6 +66,7 @@ tickets as (
         least(tickets.first_response_at, stops.first_done_at) as answered_at,
         stops.done_since,
         stops.closed_since,
+        tickets.archived_at,
         coalesce(tickets.kind, '') as kind,
         coalesce(tickets.urgency, '') as urgency,
         coalesce(tickets.channel, '') as channel,
@@ -91,7 +91,7 @@ looks as (
     from tickets
 ),
 
-fitting as (
+ranked as (
     select
         {%- for trait in traits %}
         looks.{{ trait }},
@@ -130,16 +130,17 @@ fitting as (
             and coalesce(targets.is_complex = looks.is_complex, true)
 ),
 
-matched as (
+fitting as (
+    select * from ranked
+    where place = 1
+),
+
+-- Clocks that start with the ticket or while it is worked on.
+begun as (
     select
         tickets.ticket_id,
-        tickets.customer_id,
-        tickets.owner_id,
-        tickets.department,
         fitting.clock,
         fitting.target_key,
-        fitting.starts,
-        fitting.stops,
         case
             when fitting.starts = 'ticket_opened' then tickets.opened_at
             when fitting.starts = 'handed_over' then tickets.handed_over_at
@@ -163,20 +164,40 @@ matched as (
             tickets.is_complex = fitting.is_complex
             and tickets.opened_at >= fitting.valid_from
             and tickets.opened_at < fitting.valid_until
-    where fitting.place = 1
+    where fitting.starts <> 'ticket_solved'
 ),
 
--- A solution that holds, or held until the ticket was reopened.
+-- A solution, and until when the customer is to hear of it: until the ticket is reopened or
+-- archived, or the pack's days without a word have passed.
 solutions as (
     select
-        matched.*,
+        tickets.ticket_id,
+        tickets.customer_id,
+        fitting.clock,
+        fitting.target_key,
+        fitting.stops,
         solutions.cycle,
         solutions.solved_at,
-        solutions.reopened_at
-    from matched
+        least(
+            solutions.reopened_at,
+            case
+                when tickets.archived_at is not null
+                    then greatest(tickets.archived_at, solutions.solved_at)
+            end,
+            {{ lapses_at("solutions.solved_at") }}
+        ) as over_at
+    from tickets
+    inner join fitting
+        on
+            {%- for trait in traits %}
+            tickets.{{ trait }} = fitting.{{ trait }} and
+            {%- endfor %}
+            tickets.is_complex = fitting.is_complex
+            and tickets.opened_at >= fitting.valid_from
+            and tickets.opened_at < fitting.valid_until
     inner join {{ ref("int_ticket_solutions") }} as solutions
-        on matched.ticket_id = solutions.ticket_id
-    where matched.starts = 'ticket_solved'
+        on tickets.ticket_id = solutions.ticket_id
+    where fitting.starts = 'ticket_solved'
 ),
 
 waits as (
@@ -206,7 +227,7 @@ contacts as (
         waits.stops,
         messages.sent_at as contacted_at
     from messages
-    cross join waits
+    inner join waits on messages.asks or waits.stops = 'result_told'
     where left(messages.occasion, 14) = 'ticket_solved:'
 ),
 
@@ -265,30 +286,27 @@ final as (
     select
         'ticket' as case_kind,
         ticket_id as case_id,
-        customer_id,
-        owner_id,
-        department,
         clock,
         target_key,
         1 as cycle,
         started_at,
         case when stopped_at is not null then greatest(stopped_at, started_at) end as stopped_at,
         cast(null as timestamp) as ended_at
-    from matched
+    from begun
     where started_at is not null
     union all
     select
         'ticket' as case_kind,
         ticket_id as case_id,
-        customer_id,
-        owner_id,
-        department,
         clock,
         target_key,
         cycle,
         solved_at as started_at,
-        case when coalesce(contacted_at < reopened_at, true) then contacted_at end as stopped_at,
-        case when coalesce(contacted_at >= reopened_at, true) then reopened_at end as ended_at
+        case when contacted_at <= over_at then contacted_at end as stopped_at,
+        case
+            when coalesce(contacted_at > over_at, true) and over_at <= {{ as_of_utc() }}
+                then over_at
+        end as ended_at
     from solved
 )
 

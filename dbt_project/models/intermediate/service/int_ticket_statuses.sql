@@ -1,21 +1,14 @@
 with
 
-tickets as (
-    select
-        ticket_id,
-        opened_at,
-        resolved_at,
-        closed_at
-    from {{ ref("stg_tickets") }}
-),
-
+-- Every ticket is open when it is opened, whether that is recorded or not.
 recorded as (
     select
         events.ticket_id,
         events.status,
         greatest(events.began_at, tickets.opened_at) as from_at
     from {{ ref("stg_ticket_events") }} as events
-    inner join tickets on events.ticket_id = tickets.ticket_id
+    inner join {{ ref("stg_tickets") }} as tickets on events.ticket_id = tickets.ticket_id
+    where events.status <> 'open' or events.began_at > tickets.opened_at
 ),
 
 unrecorded_solutions as (
@@ -23,12 +16,12 @@ unrecorded_solutions as (
         ticket_id,
         'solved' as status,
         greatest(resolved_at, opened_at) as from_at
-    from tickets
+    from {{ ref("stg_tickets") }} as tickets
     where
         resolved_at is not null
         and not exists (
-            select 1 from recorded
-            where recorded.ticket_id = tickets.ticket_id and recorded.status = 'solved'
+            select 1 from {{ ref("stg_ticket_events") }} as events
+            where events.ticket_id = tickets.ticket_id and events.status = 'solved'
         )
 ),
 
@@ -37,12 +30,12 @@ unrecorded_ends as (
         ticket_id,
         'closed' as status,
         greatest(closed_at, opened_at) as from_at
-    from tickets
+    from {{ ref("stg_tickets") }} as tickets
     where
         closed_at is not null
         and not exists (
-            select 1 from recorded
-            where recorded.ticket_id = tickets.ticket_id and recorded.status = 'closed'
+            select 1 from {{ ref("stg_ticket_events") }} as events
+            where events.ticket_id = tickets.ticket_id and events.status = 'closed'
         )
 ),
 
@@ -51,7 +44,7 @@ entries as (
         ticket_id,
         'open' as status,
         opened_at as from_at
-    from tickets
+    from {{ ref("stg_tickets") }}
     union all
     select
         ticket_id,

@@ -5,6 +5,10 @@ clocks as (
     where case_kind <> 'ticket'
 ),
 
+cases as (
+    select * from {{ ref("int_case_clock_cases") }}
+),
+
 targets as (
     select * from {{ ref("int_sla_targets") }}
 ),
@@ -17,9 +21,9 @@ final as (
         targets.title_en as clock_en,
         targets.title_zh as clock_zh,
         clocks.cycle,
-        clocks.customer_id,
-        clocks.department,
-        clocks.owner_id,
+        cases.customer_id,
+        cases.department,
+        cases.owner_id,
         clocks.target_key,
         clocks.clock_type,
         clocks.target,
@@ -37,6 +41,11 @@ final as (
         clocks.is_open
     from clocks
     inner join targets on clocks.target_key = targets.target_key
+    inner join cases
+        on
+            clocks.case_kind = cases.case_kind
+            and clocks.case_id = cases.case_id
+            and clocks.clock = cases.clock
 )
 
 select * from final

@@ -118,6 +118,7 @@ facts as (
         cases.owner_id,
         cases.survey_kind,
         cases.due_at,
+        cases.clock_state,
         cases.is_resolved,
         cases.resolved_at as solved_at,
         cases.resolution,

@@ -11,8 +11,8 @@ later as (
         case_id,
         clock,
         max(cycle) as cycle
-    from clocks
-    where cycle > 1
+    from {{ ref("int_clocks") }}
+    where case_kind = 'ticket' and cycle > 1
     group by case_id, clock
 ),
 
@@ -35,7 +35,7 @@ final as (
         targets.title_en as clock_en,
         targets.title_zh as clock_zh,
         clocks.cycle,
-        clocks.customer_id,
+        tickets.customer_id,
         tickets.opened_at,
         tickets.kind,
         tickets.urgency,
@@ -44,8 +44,8 @@ final as (
         customers.segment,
         customers.stage,
         customers.tier,
-        clocks.department,
-        clocks.owner_id,
+        tickets.department,
+        tickets.owner_id,
         clocks.target_key,
         clocks.clock_type,
         clocks.target,

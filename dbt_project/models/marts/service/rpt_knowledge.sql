@@ -17,10 +17,39 @@ outcomes as (
     select * from {{ ref("int_ticket_outcomes") }}
 ),
 
+classes as (
+    select * from {{ ref("int_case_classes") }}
+),
+
+rules as (
+    select * from {{ source("program", "pain_point_rules") }}
+),
+
+-- What it was about: the pain point that was recognised, else the topic as it was recorded.
+named as (
+    select
+        cases.*,
+        coalesce(classes.pain_point, cases.category, '(none)') as problem,
+        coalesce(cases.category, '(none)') as topic,
+        coalesce(cases.resolution, '(none)') as solution
+    from cases
+    left join classes on cases.case_id = classes.case_id
+),
+
+categories as (
+    select
+        problem,
+        solution as resolution,
+        topic as category
+    from named
+    group by problem, solution, topic
+    qualify row_number() over (partition by problem, solution order by count(*) desc, topic) = 1
+),
+
 counted as (
     select
-        coalesce(cases.category, '(none)') as problem,
-        coalesce(cases.resolution, '(none)') as resolution,
+        cases.problem,
+        cases.solution as resolution,
         count(*) as cases,
         cast(
             median({{ exact_seconds_between("cases.opened_at", "cases.solved_at") }}) / 3600
@@ -36,9 +65,9 @@ counted as (
         count(outcomes.is_repeated) filter (where cases.is_settled) as repeat_known,
         count(*) filter (where cases.is_settled and outcomes.is_repeated) as repeated,
         max({{ local_date("cases.solved_at") }}) as last_solved_on
-    from cases
+    from named as cases
     inner join outcomes on cases.case_id = outcomes.ticket_id
-    group by 1, 2
+    group by cases.problem, cases.solution
 ),
 
 rated as (
@@ -72,26 +101,37 @@ ranked as (
 
 final as (
     select
-        problem,
-        resolution,
-        cases,
-        median_hours,
-        confirmed,
-        satisfied,
-        fairly_satisfied,
-        dissatisfied,
-        satisfied_share,
-        satisfaction_answers,
-        satisfaction,
-        reopening_known,
-        reopen_rate,
-        repeat_known,
-        repeat_rate,
-        last_solved_on,
-        is_enough,
-        is_enough and place = 1 and resolution <> '(none)' and problem <> '(none)' as is_best,
+        ranked.problem,
+        coalesce(rules.title_en, ranked.problem) as problem_en,
+        coalesce(rules.title_zh, ranked.problem) as problem_zh,
+        categories.category,
+        ranked.resolution,
+        ranked.cases,
+        ranked.median_hours,
+        ranked.confirmed,
+        ranked.satisfied,
+        ranked.fairly_satisfied,
+        ranked.dissatisfied,
+        ranked.satisfied_share,
+        ranked.satisfaction_answers,
+        ranked.satisfaction,
+        ranked.reopening_known,
+        ranked.reopen_rate,
+        ranked.repeat_known,
+        ranked.repeat_rate,
+        ranked.last_solved_on,
+        ranked.is_enough,
+        ranked.is_enough
+        and ranked.place = 1
+        and ranked.resolution <> '(none)'
+        and ranked.problem <> '(none)' as is_best,
         {{ as_of_date() }} as as_of_on
     from ranked
+    inner join categories
+        on
+            ranked.problem = categories.problem
+            and ranked.resolution = categories.resolution
+    left join rules on ranked.problem = rules.id
 )
 
 select * from final
