@@ -14,6 +14,7 @@ from careloop.ledger.database import has_ledger, open_ledger
 from careloop.ledger.escalations import open_ones
 from careloop.program.base import rough_days
 from careloop.program.model import Program
+from careloop.program.service_rules import service_rules
 from careloop.settings import Settings
 from careloop.warehouse import literal, names_of
 
@@ -62,12 +63,14 @@ def find_candidates(
         f"update watch.since set missed_from = as_of - to_seconds({_missed_for(program)})"
     )
     for entity in ("ticket_events", "surveys", "follow_ups"):
-        con.execute(f"create temp table changed_{entity} as {_changed(lake, entity)}")
+        con.execute(f"create temp table changed_{entity} as {_changed(lake, entity, program)}")
     # The one look at all tickets, and at all orders.
     con.execute(
         "create temp table all_tickets as select ticket_id, customer_id, opened_at, "
         "coalesce(resolved_at > until, true) and coalesce(closed_at > until, true) as is_open, "
-        f"coalesce({_is_changed('tickets')}, false) as is_changed "
+        f"coalesce({_is_changed('tickets')}, false) as is_changed, "
+        f"{_falls_due(program, 'ticket_opened', 'opened_at')} "
+        f"or {_falls_due(program, 'ticket_solved', 'resolved_at')} as falls_due "
         f"from ({current(lake, entities()['tickets'])}), watch.since where opened_at <= until"
     )
     con.execute(f"create temp table some_orders as {_some_orders(lake, program)}")
@@ -107,13 +110,42 @@ def _write_escalated(con: duckdb.DuckDBPyConnection, settings: Settings) -> None
     con.unregister("careloop_escalated")
 
 
-def _changed(lake: Lake, name: str) -> str:
-    """Keys of the rows that came after the version, or whose times say that they changed."""
+def _falls_due(program: Program, event: str, time: str) -> str:
+    """Whether a rule that waits some time after the event may fall due between the version and
+    now; what was due before, the version has decided."""
+    spans = [
+        (rough_days(after), _uncertain(after))
+        for rule in service_rules(program)
+        if rule.trigger.event and rule.trigger.event.name == event
+        for after in [rule.trigger.event.after]
+        if after
+    ]
+    tests = (
+        f'("{time}" > as_of - to_seconds({int((days + more) * DAY)}) '
+        f'and "{time}" <= until - to_seconds({int((days - min(more, 1)) * DAY)}))'
+        for days, more in spans
+    )
+    return f"coalesce({' or '.join(tests) or 'false'}, false)"
+
+
+def _uncertain(duration: str) -> float:
+    """Days by which a duration may be longer than it says: days end with the local day, and
+    working days are more over holidays."""
+    if duration.endswith("wd"):
+        return 1 + rough_days(duration)
+    return 0 if duration[-1] in "smh" else 1
+
+
+def _changed(lake: Lake, name: str, program: Program) -> str:
+    """Keys of the rows that came after the version, or whose times say that they changed; of
+    surveys also those whose answer a rule waited for."""
     entity = entities()[name]
     keys = [*(c for c in ("ticket_id", "order_id", "customer_id") if c in entity.columns)]
+    due = _falls_due(program, "low_score", "answered_at") if name == "surveys" else "false"
     return (
         f"select distinct {names_of(keys)} "
-        f"from ({current(lake, entity)}), watch.since where {_is_changed(name)}"
+        f"from ({current(lake, entity)}), watch.since "
+        f"where {_is_changed(name)} or {due}"
     )
 
 
@@ -125,7 +157,7 @@ def _is_changed(name: str) -> str:
 def _tickets(con: duckdb.DuckDBPyConnection, program: Program) -> str:
     window = int(rough_days(program.emergency.in_window) * DAY) + DAY
     parts = [
-        "select ticket_id from all_tickets where is_changed",
+        "select ticket_id from all_tickets where is_changed or falls_due",
         "select ticket_id from changed_ticket_events",
         "select ticket_id from changed_surveys where ticket_id is not null",
         "select case_id from watch.escalated where case_kind = 'ticket'",

@@ -86,16 +86,20 @@ def choose(settings: Settings) -> Selection:
 
 
 def compiled(settings: Settings, key: str, chosen: Selection, run: RunInfo) -> Compiled:
-    """Let dbt compile the models against the warehouse that is prepared. Raises TransformError."""
+    """Let dbt compile the models: the warehouse has the run and the program, and goes away then.
+    Raises TransformError."""
     real = _moments_of(run)
     moments = {column: f"{real[column][:10]} {time}" for column, time in MOMENTS.items()}
-    _set_moments(settings, moments)
+    values = ", ".join(f"{column} = {literal(moment)}" for column, moment in moments.items())
+    with connect(settings, settings.warehouse) as con:
+        con.execute(f"update run.context set {values}")
     result = invoke(settings, ["compile", "--no-write-json", "--select", *chosen.models])
     if not result.success:
         failed = [r for r in result.result or [] if str(r.status) in ("error", "fail")]
         reason = f"{failed[0].node.name}: {failed[0].message}" if failed else result.exception
         raise TransformError(f"the watch failed: {' '.join(str(reason).split())[:500]}", STAYS)
-    _set_moments(settings, real)
+    settings.warehouse.unlink()
+    settings.marts.unlink(missing_ok=True)
     nodes = {r.node.unique_id: r.node for r in result.result if r.node.name in chosen.models}
     done = Compiled(key, moments, chosen, [_statement(node) for node in _in_order(nodes)])
     done.keep(settings)
@@ -127,12 +131,6 @@ def _file(settings: Settings) -> Path:
 
 def _moments_of(run: RunInfo) -> dict[str, str]:
     return {column: str(getattr(run, column)) for column in MOMENTS}
-
-
-def _set_moments(settings: Settings, moments: dict[str, str]) -> None:
-    values = ", ".join(f"{column} = {literal(moment)}" for column, moment in moments.items())
-    with connect(settings, settings.warehouse) as con:
-        con.execute(f"update run.context set {values}")
 
 
 def _in_order(nodes: dict[str, Any]) -> list[Any]:

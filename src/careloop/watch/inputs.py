@@ -45,23 +45,28 @@ def keep_inputs(settings: Settings) -> None:
         con.execute("detach warehouse")
 
 
-def take_inputs(con: duckdb.DuckDBPyConnection, wanted: Selection, marts: str) -> None:
-    """Create in the watch's warehouse what its models take from the version that is attached as
-    ``published``; of customers only those in ``watch.customers``. marts: name of the database
-    that marts are looked for in. Raises SettingsError for a version of an earlier release."""
+def write_history(con: duckdb.DuckDBPyConnection) -> None:
+    """Tables ``run.previous_…``, empty."""
+    for name, (_, columns) in CARRIED.items():
+        con.execute(f"create table run.previous_{name} ({columns})")
+
+
+def take_inputs(con: duckdb.DuckDBPyConnection, wanted: Selection) -> None:
+    """Create what the models read from the version that is attached as ``published``; of
+    customers only those in ``watch.customers``. Raises SettingsError for a version of an earlier
+    release."""
     there = _columns_of(con)
     con.execute("create schema if not exists intermediate")
     for name in wanted.intermediate:
         _take(con, there, f"{SCHEMA}.{name}", f"intermediate.{name}")
     for name in wanted.marts:
-        _take(con, there, f"main.{name}", f"{marts}.main.{name}")
-    for name, (table, columns) in CARRIED.items():
-        con.execute(f"create table run.previous_{name} ({columns})")
-        if f"previous_{name}" in wanted.history and f"main.{table}" in there:
+        _take(con, there, f"main.{name}", f"marts.main.{name}")
+    for name in wanted.history:
+        table, _ = CARRIED[name.removeprefix("previous_")]
+        if f"main.{table}" in there:
             only = _only(there[f"main.{table}"])
             con.execute(
-                f"insert into run.previous_{name} by name "
-                f"select * from published.main.{quote(table)} {only}"
+                f"insert into run.{name} by name select * from published.main.{quote(table)} {only}"
             )
 
 

@@ -24,18 +24,13 @@ ONLY = {
 
 
 def write_raw(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-    """Schema ``raw``. Contacts keep their addresses; ``forget_contacts`` takes them away."""
+    """Schema ``raw``. Only contacts keep what is personal: their addresses are looked up."""
     con.execute("create schema raw")
     for entity in entities().values():
         only = ONLY.get(entity.name)
         rows = current(lake, entity, only) if only else empty(entity)
         kept = "*" if entity.name == "contacts" else _kept(entity)
         con.execute(f"create table raw.{entity.name} as select {kept} from ({rows})")
-
-
-def forget_contacts(con: duckdb.DuckDBPyConnection) -> None:
-    """Remove the addresses once it is known which there are."""
-    con.execute("drop table raw.contacts")
 
 
 def _kept(entity: Entity) -> str:

@@ -26,9 +26,9 @@ from careloop.transform.prepare import CALENDAR_AHEAD, first_day, write_run
 from careloop.warehouse import connect, literal, quote
 from careloop.watch.candidates import find_candidates
 from careloop.watch.compiled import Compiled, choose, compiled, compute, key_of
-from careloop.watch.inputs import take_inputs
+from careloop.watch.inputs import take_inputs, write_history
 from careloop.watch.models import RESULTS, Selection
-from careloop.watch.raw import forget_contacts, write_raw
+from careloop.watch.raw import write_raw
 
 Progress = Callable[[str], None]
 KEPT = 4
@@ -101,23 +101,19 @@ def watch(
         made = Compiled.kept(apart, key)
         chosen = made.chosen if made else choose(apart)
         timer("choose")
-        progress("finding open cases and what changed")
-        found.cases = _prepare(apart, lake, run, version, chosen, timer)
         if made is None:
             progress("compiling the models for the day")
+            _prepare_models(apart, lake, run)
             made = compiled(apart, key, chosen, run)
             timer("compile")
-        progress("computing " + ", ".join(f"{n:,} {kind}" for kind, n in found.cases.items()))
-        con = connect(apart, apart.warehouse)
-        try:
-            con.execute(f"attach {literal(apart.marts)} as marts")
-            # No model relies on the order of rows.
-            con.execute("set preserve_insertion_order = false")
+        with _in_memory(apart) as con:
+            progress("finding open cases and what changed")
+            con.execute(f"attach {literal(version)} as published (read_only)")
+            found.cases = _prepare(con, apart, lake, run, chosen, timer)
+            progress("computing " + ", ".join(f"{n:,} {kind}" for kind, n in found.cases.items()))
             compute(con, apart, made, run)
             timer("compute")
             _leave(con, apart, run, found)
-        finally:
-            con.close()
         timer("leave")
         _prune(settings, target)
     return found
@@ -134,44 +130,61 @@ class _Timer:
         self.seconds[step], self.start = round(now - self.start, 2), now
 
 
-def _prepare(
-    settings: Settings,
-    lake: Lake,
-    run: RunInfo,
-    version: Path,
-    chosen: Selection,
-    timer: _Timer,
-) -> dict[str, int]:
-    """Write the private warehouse of the round; returns the number of candidates by kind."""
+def _in_memory(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Empty databases named as in a refresh. What doesn't fit into memory spills."""
+    con = connect(settings)
+    # No model relies on the order of rows.
+    con.execute("set preserve_insertion_order = false")
+    con.execute("attach ':memory:' as marts")
+    con.execute("attach ':memory:' as warehouse")
+    con.execute("use warehouse")
+    return con
+
+
+def _prepare_models(settings: Settings, lake: Lake, run: RunInfo) -> None:
+    """Write what macros ask when dbt compiles: the run and the program."""
     for path in (settings.warehouse, settings.marts):
         for leftover in (path, path.with_name(path.name + ".wal")):
             leftover.unlink(missing_ok=True)
-    con = connect(settings, settings.warehouse)
-    try:
-        con.execute(f"attach {literal(version)} as published (read_only)")
-        con.execute(f"attach {literal(settings.marts)} as marts")
-        _refuse_other_program(con, run)
+    with connect(settings, settings.warehouse) as con:
         write_run(con, lake, run)
-        find_candidates(con, settings, lake, run.program)
-        timer("candidates")
-        write_raw(con, lake)
-        timer("raw")
-        con.execute(REACHABILITY)
-        write_ledger_of(con, settings, "watch.customers")
-        forget_contacts(con)
-        timer("ledger")
-        first = first_day(con, run)
-        until = run.as_of.date() + CALENDAR_AHEAD
-        write_program_tables(con, only_service(run.program), first, until)
-        timer("program")
-        take_inputs(con, chosen, "marts")
-        timer("inputs")
-        return {
-            kind: con.execute(f"select count(*) from watch.{kind}").fetchall()[0][0]
-            for kind in ("tickets", "orders", "customers")
-        }
-    finally:
-        con.close()
+        _write_program(con, run)
+        write_history(con)
+
+
+def _write_program(con: duckdb.DuckDBPyConnection, run: RunInfo) -> None:
+    until = run.as_of.date() + CALENDAR_AHEAD
+    write_program_tables(con, only_service(run.program), first_day(con, run), until)
+
+
+def _prepare(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    lake: Lake,
+    run: RunInfo,
+    chosen: Selection,
+    timer: _Timer,
+) -> dict[str, int]:
+    """Write all that the models read; the version is attached as ``published``. Returns the
+    number of candidates by kind."""
+    _refuse_other_program(con, run)
+    write_run(con, lake, run)
+    find_candidates(con, settings, lake, run.program)
+    timer("candidates")
+    write_raw(con, lake)
+    timer("raw")
+    con.execute(REACHABILITY)
+    write_ledger_of(con, settings, "watch.customers")
+    timer("ledger")
+    _write_program(con, run)
+    timer("program")
+    write_history(con)
+    take_inputs(con, chosen)
+    timer("inputs")
+    return {
+        kind: con.execute(f"select count(*) from watch.{kind}").fetchall()[0][0]
+        for kind in ("tickets", "orders", "customers")
+    }
 
 
 def _refuse_other_program(con: duckdb.DuckDBPyConnection, run: RunInfo) -> None:
