@@ -866,6 +866,8 @@ def test_missing_setting_is_named(company: Callable[[str], Company], built: Comp
 
 NOT_ANSWERED = {
     "tickets_about_to_break",
+    "best_solution_by_problem",
+    "pain_points_and_owners",
     "bought_together",
     "preferred_channels",
     "displaced_by_caps",
