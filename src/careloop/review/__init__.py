@@ -1,0 +1,1 @@
+"""The quarterly review and its monthly short form: figures, sentences, charts, tables."""

@@ -1,0 +1,1 @@
+"""The parts of the review, one module each: `build(reader) -> Section`."""
