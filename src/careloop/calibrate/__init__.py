@@ -1,1 +1,1 @@
-"""Calibration: what a quarter's data says about the numbers of the pack. Proposes, never changes."""
+"""Calibration: what a quarter says about the numbers of the pack. Proposes, never changes."""
