@@ -13,6 +13,7 @@ import xlsxwriter
 
 from careloop.errors import SettingsError
 from careloop.review.model import Column, Section, Sentence, Table
+from careloop.review.words import Words
 from careloop.spreadsheet import (
     LAST_ROW,
     cell_format,
@@ -24,6 +25,7 @@ from careloop.spreadsheet import (
 
 NAME_SIGNS = 31
 NARROW, WIDE = 9, 46
+DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
 LOOKED_AT = 500  # rows a column's width is judged by
 TEXTS = {
     "contents": {"en": "Contents", "zh": "目录"},
@@ -54,22 +56,24 @@ def write_workbook(
     title: str,
     sections: Sequence[Section],
     headline: Sequence[Sentence],
-    language: str,
+    say: Words,
     made_at: datetime,
 ) -> list[Sheet]:
     """Write every table of a review as a sheet, after a sheet of contents; returns the sheets.
 
     title: names the review, its program and period. made_at: what the file says of its making
-    (naive UTC). Shares are numbers from 0 to 1, shown in percent; unknown cells are empty. The
-    file is complete or isn't there. Raises SettingsError for a path that can't be written to.
+    (naive UTC). Shares are numbers from 0 to 1, shown in percent; changes have their sign, those
+    of shares are in percentage points; unknown cells are empty. Trends are left out: the periods
+    are rows of a table of their own. The file is complete or isn't there. Raises SettingsError
+    for a path that can't be written to.
     """
-    sheets = list(_named(_tables(sections), TEXTS["contents"][language]))
+    sheets = list(_named(_tables(sections), TEXTS["contents"][say.language]))
     half = path.with_name(f".{path.stem}.{os.getpid()}.xlsx")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with xlsxwriter.Workbook(str(half), {"in_memory": True}) as book:
             book.set_properties({"title": title, "author": "careloop", "created": made_at})
-            writer = _Writer(book, title, language)
+            writer = _Writer(book, title, say)
             writer.contents(sheets, headline)
             for sheet in sheets:
                 writer.sheet(sheet)
@@ -109,8 +113,9 @@ def _named(found: Iterable[tuple[str, Table]], contents: str) -> Iterator[Sheet]
 class _Writer:
     """Writes sheets into a workbook in the making."""
 
-    def __init__(self, book: Any, subject: str, language: str) -> None:
-        self.book, self.subject, self.language = book, subject, language
+    def __init__(self, book: Any, subject: str, say: Words) -> None:
+        self.book, self.subject, self.say = book, subject, say
+        self.language = language = say.language
         self._font = cell_format(language)
         self._head = book.add_format(head_format(language))
         self._made: dict[tuple[str, int], Any] = {}
@@ -151,7 +156,8 @@ class _Writer:
 
     def sheet(self, sheet: Sheet) -> None:
         """One table: headings that stay, filters, numbers as numbers."""
-        table, columns = sheet.table, sheet.table.columns
+        table = sheet.table
+        columns = [column for column in table.columns if column.kind != "trend"]
         if len(table.rows) > LAST_ROW:
             raise SettingsError(
                 f"the table {table.id} has more rows than a sheet holds ({LAST_ROW:,})",
@@ -164,19 +170,27 @@ class _Writer:
             page.write_string(0, index, cell_value(column.title), self._head)
         for line, row in enumerate(table.rows, 1):
             for index, column in enumerate(columns):
-                self._cell(page, line, index, column, row.get(column.key))
+                self._cell(page, line, index, column, row)
         page.freeze_panes(1, 1)
         page.autofilter(0, 0, max(len(table.rows), 1), len(columns) - 1)
         set_up_print(page, self.subject, self.language)
 
-    def _cell(self, page: Any, line: int, index: int, column: Column, value: Any) -> None:
-        value = cell_value(value)
+    def _cell(self, page: Any, line: int, index: int, column: Column, row: dict[str, Any]) -> None:
+        value, kind = cell_value(row.get(column.key)), column.kind
+        unit = str(row.get("unit") or "number")
         if isinstance(value, bool):
             value = TEXTS["yes" if value else "no"][self.language]
         elif isinstance(value, float) and not abs(value) < float("inf"):
             value = None
-        kind = "text" if isinstance(value, str) else column.kind
-        write_cell(page, line, index, value, self._form(kind, column.digits))
+        elif kind == "state" and value is not None:
+            value = self.say.state(value)
+        elif kind == "change" and unit == "share" and value is not None:
+            value = 100 * value
+        digits = DIGITS.get(unit, 0) if kind in ("by_unit", "change") else column.digits
+        if kind == "by_unit":
+            kind = "share" if unit == "share" else "number"
+        look = "text" if isinstance(value, str) else kind
+        write_cell(page, line, index, value, self._form(look, digits))
 
     def _form(self, kind: str, digits: int) -> Any:
         if (kind, digits) not in self._made:
@@ -191,6 +205,8 @@ def _look(kind: str, digits: int) -> dict[str, Any]:
         return {"num_format": f"0{decimals}%"}
     if kind in ("number", "money", "score"):
         return {"num_format": f"#,##0{decimals}"}
+    if kind == "change":
+        return {"num_format": f"+#,##0{decimals};-#,##0{decimals};0{decimals}"}
     if kind == "date":
         return {"num_format": "yyyy-mm-dd"}
     return {"text_wrap": True}
@@ -201,6 +217,8 @@ def _width(column: Column, rows: Sequence[dict[str, Any]]) -> float:
     if column.kind == "date":
         return 12
     widest = max(_signs(word) for word in (*column.title.split(), "")) + 3
+    if column.kind == "state":
+        return max(widest, 18)
     for row in rows[:LOOKED_AT]:
         value = row.get(column.key)
         if isinstance(value, str):
