@@ -28,7 +28,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Days of the program's longest list of periods of a kind that are asked for; 0 if none are. -#}
+{#- Weeks that KPIs are counted for: 13 where the program asks for weeks, else none. -#}
 {% macro kpi_weeks() -%}
     {%- if not execute -%}{{- return(13) -}}{%- endif -%}
     {%- set query -%}
@@ -60,13 +60,16 @@
     ) / (1 + {{ z * z }} / {{ number }})))
 {%- endmacro %}
 
-{#- Condition that a value is on the wanted side of a limit; what differs by rounding is equal. -#}
+{#-
+    Condition that a value is on a side of a limit: the direction of a target, or the better one of
+    a KPI (higher, lower). What differs by rounding only is equal.
+-#}
 {% macro is_reached(value, direction, limit) -%}
-    case {{ direction }}
-        when 'at_least' then round({{ value }} - ({{ limit }}), 9) >= 0
-        when 'above' then round({{ value }} - ({{ limit }}), 9) > 0
-        when 'at_most' then round({{ value }} - ({{ limit }}), 9) <= 0
-        when 'below' then round({{ value }} - ({{ limit }}), 9) < 0
+    case
+        when {{ direction }} in ('at_least', 'higher') then round({{ value }} - {{ limit }}, 9) >= 0
+        when {{ direction }} = 'above' then round({{ value }} - {{ limit }}, 9) > 0
+        when {{ direction }} in ('at_most', 'lower') then round({{ value }} - {{ limit }}, 9) <= 0
+        when {{ direction }} = 'below' then round({{ value }} - {{ limit }}, 9) < 0
     end
 {%- endmacro %}
 
@@ -74,15 +77,15 @@
 {% macro named_period_start(period) -%}
     cast(
         case
-            when regexp_matches({{ period }}, '^[0-9]{4}$') then {{ period }} || '-01-01'
-            when regexp_matches({{ period }}, '^[0-9]{4}-?[Qq][1-4]$') then
+            when {{ finds(period, "^[0-9]{4}$") }} then {{ period }} || '-01-01'
+            when {{ finds(period, "^[0-9]{4}-?[Qq][1-4]$") }} then
                 left({{ period }}, 4) || case right({{ period }}, 1)
                     when '1' then '-01-01'
                     when '2' then '-04-01'
                     when '3' then '-07-01'
                     else '-10-01'
                 end
-            when regexp_matches({{ period }}, '^[0-9]{4}-(0[1-9]|1[0-2])$') then {{ period }} || '-01'
+            when {{ finds(period, "^[0-9]{4}-(0[1-9]|1[0-2])$") }} then {{ period }} || '-01'
         end as date
     )
 {%- endmacro %}

@@ -1,7 +1,7 @@
 {%- set today = as_of_date() -%}
 {%- set months = setting_text("operation.kpi_months") | int -%}
 {%- set quarters = setting_text("operation.kpi_quarters") | int -%}
-{%- set weeks = kpi_weeks() -%}
+{%- set weeks = kpi_weeks() | int -%}
 {%- set quarter = period_start("quarter", today) -%}
 
 with

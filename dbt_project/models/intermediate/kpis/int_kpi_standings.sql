@@ -22,12 +22,12 @@ moved as (
 -- Who has left has no value; the empty text is a value, too.
 moments as (
     select
+        {%- for dimension in dimensions %}
+        max(case when changes.dimension = '{{ dimension }}' then coalesce(changes.to_value, '') end)
+            as {{ dimension }},
+        {%- endfor %}
         changes.customer_id,
         changes.as_of
-        {%- for dimension in dimensions %},
-        max(case when changes.dimension = '{{ dimension }}' then coalesce(changes.to_value, '') end)
-            as {{ dimension }}
-        {%- endfor %}
     from changes
     inner join moved on changes.customer_id = moved.customer_id
     group by changes.customer_id, changes.as_of
@@ -46,13 +46,13 @@ numbered as (
 
 held as (
     select
+        {%- for dimension in dimensions %}
+        nullif(max({{ dimension }}) over (partition by customer_id, {{ dimension }}_no), '')
+            as {{ dimension }},
+        {%- endfor %}
         customer_id,
         case when span_no > 1 then as_of end as valid_from,
         valid_until
-        {%- for dimension in dimensions %},
-        nullif(max({{ dimension }}) over (partition by customer_id, {{ dimension }}_no), '')
-            as {{ dimension }}
-        {%- endfor %}
     from numbered
 ),
 
