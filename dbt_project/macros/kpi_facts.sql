@@ -33,17 +33,29 @@
     case when {{ condition }} then 1 else 0 end
 {%- endmacro %}
 
-{#- A set of periods as bits, one per period: what period a customer was seen in takes one word. -#}
+{#-
+    A query of the periods of int_kpi_periods with the bit that stands for each in a set of
+    periods: period_type, period_start, bit. In what periods a customer was seen is one number.
+-#}
+{% macro kpi_period_bits() -%}
+    select
+        period_type,
+        period_start,
+        {{ bit_of("(row_number() over (order by period_type, period_start) - 1)") }} as bit
+    from {{ ref("int_kpi_periods") }}
+{%- endmacro %}
+
+{#- The number whose only bit is the one with a number from 0 on; an error beyond 126 (Spark: 62). -#}
 {% macro bit_of(number) -%}
     {{- return(adapter.dispatch("bit_of", "careloop")(number)) -}}
 {%- endmacro %}
 
 {% macro default__bit_of(number) -%}
-    shiftleft(cast(1 as bigint), {{ number }})
+    shiftleft(cast(1 as bigint), cast({{ number }} as integer))
 {%- endmacro %}
 
 {% macro duckdb__bit_of(number) -%}
-    (cast(1 as hugeint) << {{ number }})
+    (cast(1 as hugeint) << cast({{ number }} as integer))
 {%- endmacro %}
 
 {#- Whether a set of bits has one. -#}

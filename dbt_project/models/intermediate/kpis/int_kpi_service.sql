@@ -1,3 +1,5 @@
+{{ config(materialized="view") }}
+
 {%- set as_of = as_of_utc() -%}
 {#- KPIs of tickets: the day that counts, which tickets, numerator, denominator. -#}
 {%- set ticket_kpis = {

@@ -1,3 +1,5 @@
+{{ config(materialized="view") }}
+
 {%- set fields = complete_fields() -%}
 
 with

@@ -1,3 +1,5 @@
+{{ config(materialized="view") }}
+
 {%- set as_of = as_of_utc() -%}
 {%- set scale_max = setting("operation.satisfaction_scale_max", "double") -%}
 
@@ -8,22 +10,15 @@ days as (
 ),
 
 periods as (
-    select
-        period_type,
-        period_start,
-        {{ bit_of("cast(row_number() over (order by period_type, period_start) - 1 as integer)") }}
-            as bit
-    from {{ ref("int_kpi_periods") }}
+    {{ kpi_period_bits() }}
 ),
 
-day_bits as (
+active as (
     select
-        days.day,
-        bit_or(periods.bit) as bits
-    from days
-    inner join periods
-        on days.period_type = periods.period_type and days.period_start = periods.period_start
-    group by days.day
+        customer_id,
+        complained_in,
+        ordered_in | interacted_in | asked_in as active_in
+    from {{ ref("int_kpi_activity") }}
 ),
 
 tickets as (
@@ -176,43 +171,6 @@ facts as (
     from tickets
 ),
 
--- Customers count once in a period. The large tables are read once, each row as the set of
--- periods it lies in, and a customer's sets are united.
-seen as (
-    select
-        orders.customer_id,
-        day_bits.bits,
-        cast(null as boolean) as is_complaint
-    from {{ ref("int_orders") }} as orders
-    inner join day_bits on {{ local_date("orders.ordered_at") }} = day_bits.day
-    where orders.is_counted and orders.ordered_at < {{ as_of }}
-    union all
-    select
-        interactions.customer_id,
-        day_bits.bits,
-        cast(null as boolean) as is_complaint
-    from {{ ref("stg_interactions") }} as interactions
-    inner join day_bits on {{ local_date("interactions.occurred_at") }} = day_bits.day
-    where interactions.occurred_at < {{ as_of }}
-    union all
-    select
-        tickets.customer_id,
-        day_bits.bits,
-        tickets.is_complaint
-    from tickets
-    inner join day_bits on tickets.opened_on = day_bits.day
-),
-
-active as (
-    select
-        customer_id,
-        bit_or(bits) as bits,
-        bit_or(case when is_complaint then bits end) as complaint_bits
-    from seen
-    where customer_id is not null
-    group by customer_id
-),
-
 final as (
     select
         facts.kpi,
@@ -235,11 +193,11 @@ final as (
         cast(null as varchar) as owner_id,
         cast(null as varchar) as touchpoint,
         cast(null as boolean) as is_core,
-        {{ kpi_sum(one_if(has_bit("active.complaint_bits", "periods.bit"))) }} as numerator,
+        {{ kpi_sum(one_if(has_bit("active.complained_in", "periods.bit"))) }} as numerator,
         {{ kpi_sum("1") }} as denominator
     from active
     cross join periods
-    where {{ has_bit("active.bits", "periods.bit") }}
+    where {{ has_bit("active.active_in", "periods.bit") }}
 )
 
 select * from final
