@@ -95,7 +95,7 @@ def list_kpis(
         return
     say = Words("words", chosen, pack)
     print_table(
-        ["kpi", "title", "last value", "of", "by", "per"],
+        ["kpi", "title", "last value", "of", "by"],
         [
             [
                 row["kpi"],
@@ -105,7 +105,6 @@ def list_kpis(
                 if row["period_start"]
                 else None,
                 ", ".join(row["dimensions"]) or None,
-                ", ".join(row["periods"]),
             ]
             for row in rows
         ],

@@ -45,8 +45,8 @@ class KpiChart:
 
     rows: period_start, period (its label), member (its title, none for all), value, numerator,
     denominator, low, high, target, state, previous_value, change, is_over; the earliest period
-    first, members in the program's order. is_bars: too many members for lines, so only the
-    last period that is over is drawn.
+    first, members in the program's order. is_bars: too many members for lines, or a single
+    period; what is drawn then is the last period that is over.
     """
 
     kpi: str
@@ -84,7 +84,7 @@ def known_kpis(settings: Settings, version: str | None = None) -> list[Row]:
         )
         select kpi, any_value(title_en) as title_en, any_value(title_zh) as title_zh,
             any_value(unit) as unit, any_value(better) as better,
-            list_sort(list(distinct period_type)) as periods,
+            list_sort(list(distinct figures.period_type)) as periods,
             list_sort(list(distinct slice_kind) filter (where slice_kind <> 'all')) as dimensions,
             any_value(latest.value) as value, any_value(latest.state) as state,
             any_value(latest.period_type) as period_type,
@@ -127,9 +127,11 @@ def kpi_chart(
         for row in sorted(known, key=lambda row: (row["period_start"], order[row["slice"]]))
     ]
     about = getattr(KPIS[kpi], f"about_{language}")
+    periods = {row["period_start"] for row in rows}
+    is_bars = len(order) > MOST_LINES or (by is not None and len(periods) == 1)
     return KpiChart(
         kpi, about, _about(kpi, language), known[0]["unit"], by, every, tuple(rows),
-        len(order) > MOST_LINES,
+        is_bars,
     )  # fmt: skip
 
 
