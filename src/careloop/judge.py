@@ -245,7 +245,7 @@ def alert(
     settings: Settings, program: Program, period: Period, marts: Marts, now: datetime
 ) -> Told:
     """Tell the operators of the critical KPIs that were missed, once per KPI and period."""
-    missed = missed_kpis(settings, program, period, marts)
+    missed = missed_kpis(settings, period, marts)
     lang = language_of(program.locales[0])
     words = Words("words", lang, program)
     notices = [Notice(KPI, _about(program, row), _line(row, words)) for row in missed]
@@ -255,7 +255,7 @@ def alert(
     return tell_operators(settings, subject, notices, program.locales[0], now)
 
 
-def missed_kpis(settings: Settings, program: Program, period: Period, marts: Marts) -> list[Row]:
+def missed_kpis(settings: Settings, period: Period, marts: Marts) -> list[Row]:
     """Critical targets that were missed in the last of their periods that ended within this one;
     one row per target and slice, owners together."""
     con = open_published(settings, marts.version)
