@@ -19,7 +19,7 @@ from careloop.transform.prepare import prepare_warehouse
 ROOM = "docs"
 # dbt's page asks for icons before it knows their names, and for a file that is not there.
 CORRECTIONS = {
-    'xlink:href="{{ getIcon(': 'ng-attr-xlink:href="{{ getIcon(',
+    'xlink:href="{{ getIcon(': 'ng-attr-href="{{ getIcon(',
     "${require('./assets/favicons/favicon.ico')}": "data:,",
 }
 _TABLES = """
@@ -65,7 +65,7 @@ def write_docs(settings: Settings, run: RunInfo) -> Path:
             for path in (bare.warehouse, bare.marts):
                 path.unlink(missing_ok=True)
         if not result.success:
-            raise TransformError(f"dbt docs were not made: {result.exception}", "reinstall careloop")
+            raise TransformError(f"dbt made no docs: {result.exception}", "reinstall careloop")
         target = bare.build / "target"
         manifest = json.loads((target / "manifest.json").read_text("utf-8"))
         catalog = json.loads((target / "catalog.json").read_text("utf-8"))
