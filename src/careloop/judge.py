@@ -3,7 +3,7 @@ a critical KPI that was missed. The flow and the command line run these same ste
 again and give the same."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,10 +103,10 @@ def judge(
     if calibration and period.kind == "quarter":
         found = step("calibration", lambda: calibrated(settings, program, period, marts, progress))
     written = step("page", lambda: page(settings, program, period, marts, lang, found, progress))
-    book = step("workbook", lambda: workbook(program, period, marts, written, lang))
+    book = step("workbook", lambda: workbook(program, period, marts, written))
     printed, why = None, None
     if pdf is not False:
-        printed, why = step("pdf", lambda: print_page(settings, marts, written, lang, pdf))
+        printed, why = step("pdf", lambda: print_page(settings, marts, written, pdf))
     told = step("alerts", lambda: alert(settings, program, period, marts, now)) if alerts else None
     return Judged(period, lang, marts, written, book, printed, why, found, told, seconds)
 
@@ -215,26 +215,24 @@ def page(
     )
 
 
-def workbook(
-    program: Program, period: Period, marts: Marts, written: Written, language: str
-) -> Path:
+def workbook(program: Program, period: Period, marts: Marts, written: Written) -> Path:
     """The tables of the page as a workbook beside it."""
     path = written.html.with_suffix(".xlsx")
-    title = f"{getattr(program.title, language)} {period.name}"
+    title = f"{getattr(program.title, written.language)} {period.name}"
     made_at = marts.as_of.astimezone(UTC).replace(tzinfo=None)
-    words = Words("words", language, program)
+    words = Words("words", written.language, program)
     write_workbook(path, title, written.sections, written.headline, words, made_at)
     return path
 
 
 def print_page(
-    settings: Settings, marts: Marts, written: Written, language: str, asked: bool | None
+    settings: Settings, marts: Marts, written: Written, asked: bool | None
 ) -> tuple[Path | None, str | None]:
     """The page as a PDF beside it, or why there is none; not having a browser is an error only
     where a PDF was asked for."""
     try:
         pdf = written.html.with_suffix(".pdf")
-        return write_pdf(settings, written.html, pdf, marts.as_of, language=language), None
+        return write_pdf(settings, written.html, pdf, marts.as_of, language=written.language), None
     except NoBrowserError as error:
         if asked:
             raise
@@ -327,8 +325,3 @@ def _line(row: Row, words: Words) -> str:
         return line
     return f"{words.member(row['slice_kind'], row['slice'])}: {line}"
 
-
-def headline_of(judged: Written) -> Sequence[str]:
-    """The headline as lines of text with their marks."""
-    marks = {"good": "✓", "bad": "✗", "info": "•"}
-    return [f"{marks[s.tone]} {s.text}" for s in judged.headline]
