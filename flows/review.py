@@ -18,8 +18,7 @@ from careloop.judge import Calibrated, Marts
 from careloop.program.base import language as language_of
 from careloop.program.model import Program
 from careloop.refresh import program_of
-from careloop.review import Written
-from careloop.review.period import Period, last_period, parse_period
+from careloop.review import Period, Written, last_period, parse_period
 from careloop.settings import Settings, load_settings
 from flows import artifacts
 
@@ -49,7 +48,7 @@ def write_page(
     log = get_run_logger().info
     written = judge.page(settings, program, period, marts, language, found, log)
     artifacts.headline(written, period, program)
-    artifacts.kpis(written)
+    artifacts.kpis(written, program)
     return written
 
 
@@ -68,9 +67,7 @@ def print_pdf(settings: Settings, marts: Marts, written: Written) -> Path | None
     return pdf
 
 
-@task(
-    task_run_name="alerts", retries=3, retry_delay_seconds=[10, 60, 300], cache_policy=NO_CACHE
-)
+@task(task_run_name="alerts", retries=3, retry_delay_seconds=[10, 60, 300], cache_policy=NO_CACHE)
 def tell(
     settings: Settings, program: Program, period: Period, marts: Marts, now: datetime
 ) -> Told | State:
@@ -116,7 +113,7 @@ def review(
     except CareloopError as error:
         get_run_logger().error(str(error))
         return Failed(message=error.what)
-    artifacts.files(settings, written, book, pdf, found)
+    artifacts.files(written, book, pdf, found)
     told = tell(settings, pack, judged, marts, clock_at(now)(), return_state=True)
     if told.is_failed():
         return Failed(message=f"{judged.name} is written, but its alerts are {told.message}")

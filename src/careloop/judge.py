@@ -18,11 +18,10 @@ from careloop.escalate.words import say as tell
 from careloop.program.base import language as language_of
 from careloop.program.model import Program
 from careloop.published import open_published, version_day, versions
-from careloop.review import Written, write
+from careloop.review import Period, Written, write
 from careloop.review.excel import write_workbook
 from careloop.review.model import Section
 from careloop.review.pdf import NoBrowserError, write_pdf
-from careloop.review.period import Period
 from careloop.review.words import Words
 from careloop.settings import Settings
 
@@ -324,4 +323,3 @@ def _line(row: Row, words: Words) -> str:
     if row["slice_kind"] == "all":
         return line
     return f"{words.member(row['slice_kind'], row['slice'])}: {line}"
-

@@ -10,7 +10,7 @@ from careloop.cli.output import JsonFlag, console, print_json
 from careloop.judge import Judged, judge
 from careloop.published import open_published
 from careloop.refresh import program_of
-from careloop.review.period import Period, last_period, parse_period
+from careloop.review import Period, last_period, parse_period
 from careloop.settings import Settings, load_settings
 
 MARKS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "info": "•"}

@@ -231,7 +231,7 @@ def _svg(chart: Chart) -> str:
     spec["config"] = {**spec.get("config", {}), "aria": False}
     text = vl_convert.vegalite_to_svg(spec)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{chart.id}-\1"', text)
-    text = re.sub(r'url\(#([^)]+)\)', rf"url(#{chart.id}-\1)", text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{chart.id}-\1)", text)
     # Every text names its font; the page has one for all.
     text = re.sub(r' font-family="[^"]*"', "", text)
     return text.replace("<svg ", '<svg class="still" ', 1)
@@ -264,5 +264,3 @@ def _sha256(text: str) -> str:
 @cache
 def _file(name: str) -> str:
     return files("careloop.review").joinpath(name).read_text("utf-8")
-
-
