@@ -142,6 +142,7 @@ def test_the_same_inputs_give_the_same_tables(company: Company) -> None:
     assert found == [(400,)]
 
 
+@pytest.mark.slow
 def test_a_replay_of_an_earlier_day_is_identical_and_moves_nothing(
     company: Company, tmp_path: Path
 ) -> None:
