@@ -451,3 +451,83 @@ def test_random_tickets_are_what_plain_python_says(busy: World) -> None:
     for key, (part, whole) in expected.items():
         assert found[key][1] == whole, key
         assert float(found[key][0]) == pytest.approx(part, abs=1e-5), key
+
+
+# -- what holds on the day ---------------------------------------------------------------------
+
+
+def state(pack_name: str | Program = "retail_care") -> dict:
+    """KPIs of the state of four customers: a month, quarter and two years, all the same."""
+    world = World(
+        {
+            "customers": [
+                {"customer_id": "c1", "customer_type": "person", "registered_at": utc("2026-01-01"),
+                 "birthday": dt.date(1990, 1, 1), "sex": "female", "region": "浙江",
+                 "preferred_channel": "sms", "source_channel": "web", "interests": "tea"},
+                {"customer_id": "c2", "customer_type": "person", "sex": "male",
+                 # Registered after as_of: not known yet.
+                 "registered_at": utc("2026-08-15 12:00:01")},
+                {"customer_id": "c3"},
+                {"customer_id": "c4", "customer_type": "company"},
+            ]
+        },
+        "2026-08-15 12:00",
+        pack_name,
+    )  # fmt: skip
+    world.fill("intermediate.int_customer_segments", [
+        {"customer_id": "c1", "segment": "core"}, {"customer_id": "c2", "segment": "potential"},
+        {"customer_id": "c3", "segment": None}, {"customer_id": "c4", "segment": "core"},
+    ])  # fmt: skip
+    profile = "customer_id varchar, spend_total decimal(18, 4), predicted_value decimal(18, 2)"
+    summary = "customer_id varchar, filled_tags integer, applicable_tags integer"
+    world.con.execute(f"create table intermediate.int_customer_profile ({profile})")
+    world.con.execute(f"create table intermediate.int_customer_tag_summary ({summary})")
+    world.fill("intermediate.int_customer_profile", [
+        {"customer_id": "c1", "spend_total": Decimal("100.5"), "predicted_value": Decimal("50.25")},
+        {"customer_id": "c2", "spend_total": Decimal("10"), "predicted_value": None},
+        {"customer_id": "c3", "spend_total": None, "predicted_value": Decimal("1")},
+        {"customer_id": "c4", "spend_total": None, "predicted_value": None},
+    ])  # fmt: skip
+    world.fill("intermediate.int_customer_tag_summary", [
+        {"customer_id": "c1", "filled_tags": 7, "applicable_tags": 8},
+        {"customer_id": "c2", "filled_tags": 0, "applicable_tags": 9},
+        {"customer_id": "c3", "filled_tags": 0, "applicable_tags": 0},
+        {"customer_id": "c4", "filled_tags": 3, "applicable_tags": 3},
+    ])  # fmt: skip
+    world.built |= {"intermediate.int_customer_profile", "intermediate.int_customer_tag_summary"}
+    found = world.build("int_kpi_state").sums("int_kpi_state")
+    periods = {key[1:] for key in found}
+    assert periods == {
+        ("week", dt.date(2026, 8, 10)), ("month", dt.date(2026, 8, 1)),
+        ("quarter", dt.date(2026, 7, 1)), ("year", dt.date(2025, 10, 1)),
+        ("year", dt.date(2025, 8, 16)),
+    }  # fmt: skip
+    kpis = {key[0]: sums for key, sums in found.items() if key[1:] == AUGUST}
+    for period in periods:
+        assert {key[0]: sums for key, sums in found.items() if key[1:] == period} == kpis
+    return kpis
+
+
+def test_what_holds_on_the_day() -> None:
+    assert state() == {
+        "core_segment_share": (2, 4),
+        "segment_coverage": (3, 4),
+        "ltv": (Decimal("151.75"), 2),
+        # Of eight fields each: all; type and sex; none; type.
+        "profile_completeness": (11, 32),
+        "tag_completeness": (10, 20),
+    }
+
+
+def test_the_best_segment_is_that_of_the_target_else_the_first() -> None:
+    first = pack("key_account").segments[0].id
+    assert first not in ("core", "potential")
+    assert state("key_account")["core_segment_share"] == (0, 4)
+    program = pack("retail_care")
+    targets = [
+        t.model_copy(update={"segment": "potential"}) if t.kpi == "core_segment_share" else t
+        for t in program.goals.targets
+    ]
+    goals = program.goals.model_copy(update={"targets": targets})
+    other = program.model_copy(update={"goals": goals})
+    assert state(other)["core_segment_share"] == (1, 4)
