@@ -12,6 +12,7 @@ import pytest
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.settings import PROJECT_ROOT
+from conftest import Company
 from kpi_world import Raw, Row, World, utc
 from test_closed_loop import random_raw
 
@@ -531,3 +532,41 @@ def test_the_best_segment_is_that_of_the_target_else_the_first() -> None:
     goals = program.goals.model_copy(update={"targets": targets})
     other = program.model_copy(update={"goals": goals})
     assert state(other)["core_segment_share"] == (1, 4)
+
+
+def test_published_kpis_are_what_the_marts_beside_them_say(company: Company) -> None:
+    """The last run of a company, the figures of the running month or of whole months."""
+    found = {
+        (kpi, month): (part, whole)
+        for kpi, month, part, whole in company.rows(
+            "select kpi, period_start, sum(numerator), sum(denominator) from fct_kpis "
+            "where period_type = 'month' group by all"
+        )
+    }
+    today = company.one("select as_of_on from rpt_run")
+    month = today.replace(day=1)
+    tags = company.rows("select filled, customers from rpt_tag_completeness where tag = 'overall'")
+    assert found["tag_completeness", month] == tags[0]
+    customers = company.rows(
+        "select count(*) filter (where segment = 'core'), count(segment), count(*), "
+        "sum(spend_total + predicted_value), count(predicted_value) from dim_customers"
+    )[0]
+    core, placed, everyone, value, valued = customers
+    assert found["core_segment_share", month] == (core, everyone)
+    assert found["segment_coverage", month] == (placed, everyone)
+    assert found["ltv", month] == (value, valued)
+    assert found["profile_completeness", month][1] == 8 * everyone
+    for row in company.rows(
+        "select month, sum(first_contact_resolved), sum(first_contact_judged), sum(solved), "
+        "sum(tickets) from rpt_service_quality where month >= date '2026-01-01' group by month"
+    ):
+        if row[0] < month:
+            assert found["first_contact_resolution", row[0]] == row[1:3]
+            assert found["resolution_rate", row[0]] == row[3:5]
+    for begin, met, judged in company.rows(
+        "select period_start, sum(on_time), sum(on_time + late) from rpt_response_times "
+        "where slice = 'all' and period_start between date '2026-01-01' and date '2026-09-30' "
+        "group by period_start"
+    ):
+        assert found["sla_on_time_rate", begin] == (met, judged)
+    assert len([key for key in found if key[0] == "nps"]) > 3
