@@ -1,0 +1,163 @@
+"""A company in memory in which the models of KPIs run, and its periods by plain Python."""
+
+import datetime as dt
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from careloop.contract import entities
+from careloop.program.load import load_program
+from careloop.program.model import Program
+from careloop.program.tables import write_program_tables
+from careloop.settings import PROJECT_ROOT, load_settings
+from careloop.transform.care_inputs import write_care_inputs
+from careloop.transform.dbt import DBT_PROJECT
+from careloop.transform.prepare import CARRIED
+from jinja_sql import Models
+
+Row = dict[str, Any]
+Raw = dict[str, list[Row]]
+Key = tuple[str, str, dt.date]
+UPSTREAM = {
+    "intermediate.int_case_clock_cases": "case_kind varchar, case_id varchar, "
+    "customer_id varchar, owner_id varchar, department varchar, clock varchar, "
+    "target_key varchar, cycle integer, started_at timestamp, stopped_at timestamp, "
+    "ended_at timestamp",
+    "intermediate.int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
+    "intermediate.int_customer_loyalty": "customer_id varchar, tier varchar",
+    "marts.fct_customer_changes": CARRIED["customer_changes"][1],
+    "marts.fct_customer_tier_changes": "customer_id varchar, change_no integer, "
+    "from_tier varchar, tier varchar, changed_on date",
+    "marts.fct_pain_point_findings": CARRIED["pain_point_findings"][1],
+    "run.previous_sla_targets": CARRIED["sla_targets"][1],
+    "intermediate.int_kpi_periods": "period_type varchar, period_start date, period_end date, "
+    "starts_at timestamp, ends_at timestamp, seen_until timestamp, is_over boolean",
+}
+VOICE = (
+    "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys", "int_orders",
+    "int_kpi_activity", "int_kpi_voice",
+)  # fmt: skip
+SERVICE = (
+    "stg_orders", "stg_interactions", "stg_tickets", "stg_ticket_events", "stg_surveys",
+    "stg_follow_ups", "stg_customers", "stg_staff", "int_orders",
+    "int_sla_targets", "int_service_time", "int_service_hours", "int_worked_hours",
+    "int_service_days", "int_ticket_statuses", "int_ticket_stops", "int_ticket_solutions",
+    "int_ticket_customers", "int_ticket_clock_cases", "int_clock_cases", "int_clock_pauses",
+    "int_clocks", "fct_ticket_clocks", "int_care_message_states", "int_ticket_outcomes",
+    "int_ticket_answers", "int_low_scores", "int_cases", "int_case_classes", "fct_tickets",
+    "int_kpi_service",
+)  # fmt: skip
+SHOWN = (
+    "fct_cases", "rpt_service_quality", "rpt_response_times", "rpt_staff",
+    "int_pain_point_periods", "rpt_problem_identification",
+)  # fmt: skip
+
+
+class World:
+    """Rows of the contract's entities under a pack; times are UTC, as_of is a local wall time."""
+
+    def __init__(
+        self, raw: Raw, as_of: str, pack: str | Program = "retail_care", zone: str | None = None
+    ) -> None:
+        self.con = duckdb.connect()
+        self.con.execute("set timezone = 'UTC'; set threads = 1")
+        for schema in ("raw", "run", "staging", "intermediate", "marts"):
+            self.con.execute(f"create schema {schema}")
+        for entity in entities().values():
+            kinds = {c.name: c.sql_type for c in entity.columns.values()} | {"_source": "varchar"}
+            ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
+            self.con.execute(f"create table raw.{entity.name} ({ddl})")
+            self.fill(f"raw.{entity.name}", raw.get(entity.name, []))
+        for table, columns in UPSTREAM.items():
+            self.con.execute(f"create table {table} ({columns})")
+        program = load_program(pack, PROJECT_ROOT / "programs") if isinstance(pack, str) else pack
+        self.zone = ZoneInfo(zone or program.zone)
+        self.as_of = self.utc(as_of)
+        self.today = dt.datetime.fromisoformat(as_of).date()
+        self.con.execute(
+            "create table run.context as select ?::timestamp as as_of_utc, "
+            "?::date as as_of_date, ? as zone, ? as currency, 'h' as pack_hash",
+            [self.as_of, self.today, str(self.zone), program.currency],
+        )
+        write_care_inputs(self.con, load_settings(home="/nonexistent"))
+        write_program_tables(self.con, program, dt.date(2024, 1, 1), dt.date(2027, 12, 31))
+        self.periods = list(self._periods())
+        self.fill("intermediate.int_kpi_periods", self.periods)
+        self.models = Models(DBT_PROJECT, self.con)
+
+    def fill(self, table: str, rows: list[Row]) -> None:
+        if rows:
+            names = sorted({name for row in rows for name in row})
+            data = pa.Table.from_pylist([{n: row.get(n) for n in names} for row in rows])
+            self.con.register("new_rows", data)
+            self.con.execute(f"insert into {table} by name select * from new_rows")
+            self.con.unregister("new_rows")
+
+    def run(self, *models: str) -> "World":
+        self.models.run(*models)
+        return self
+
+    def rows(self, query: str) -> list[Row]:
+        cursor = self.con.execute(query)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def utc(self, local: str) -> dt.datetime:
+        return utc(local, str(self.zone))
+
+    def day(self, moment: dt.datetime) -> dt.date:
+        return moment.replace(tzinfo=dt.UTC).astimezone(self.zone).date()
+
+    def sums(self, model: str, dimension: str | None = None) -> dict:
+        """Numerator and denominator by KPI, period and, if asked for, a column."""
+        found: dict = defaultdict(lambda: [Decimal(0), Decimal(0)])
+        for row in self.rows(f"from intermediate.{model}"):
+            key = (row["kpi"], row["period_type"], row["period_start"])
+            total = found[(*key, row[dimension]) if dimension else key]
+            total[0] += row["numerator"]
+            total[1] += row["denominator"]
+            assert row["denominator"] > 0, row
+        return {key: tuple(value) for key, value in found.items()}
+
+    def within(self, moment: dt.datetime | None) -> list[tuple[str, dt.date]]:
+        """Periods that a moment belongs to."""
+        return [
+            (p["period_type"], p["period_start"])
+            for p in self.periods
+            if moment is not None and p["starts_at"] <= moment < p["seen_until"]
+        ]
+
+    def _periods(self) -> Any:
+        month = self.today.replace(day=1)
+        quarter = month.replace(month=(month.month - 1) // 3 * 3 + 1)
+        spans = [("month", add(month, -i), add(month, 1 - i)) for i in range(14)]
+        spans += [("quarter", add(quarter, -3 * i), add(quarter, 3 - 3 * i)) for i in range(7)]
+        spans += [("year", add(end, -12), end) for _, _, end in spans[-7:]]
+        tomorrow = self.today + dt.timedelta(days=1)
+        spans.append(("year", tomorrow.replace(year=tomorrow.year - 1), tomorrow))
+        monday = self.today - dt.timedelta(days=self.today.weekday())
+        weeks = [monday - dt.timedelta(weeks=i) for i in range(14)]
+        spans += [("week", day, day + dt.timedelta(weeks=1)) for day in weeks]
+        for kind, first, end in dict.fromkeys(spans):
+            starts, ends = self.utc(str(first)), self.utc(str(end))
+            yield {
+                "period_type": kind, "period_start": first, "period_end": end,
+                "starts_at": starts, "ends_at": ends, "seen_until": min(ends, self.as_of),
+                "is_over": ends <= self.as_of,
+            }  # fmt: skip
+
+
+def utc(local: str, zone: str = "Asia/Shanghai") -> dt.datetime:
+    """A wall time as UTC without zone."""
+    moment = dt.datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))
+    return moment.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def add(day: dt.date, months: int) -> dt.date:
+    """The first of a month so many months later."""
+    place = day.year * 12 + day.month - 1 + months
+    return dt.date(place // 12, place % 12 + 1, 1)
