@@ -29,6 +29,8 @@ UPSTREAM = {
     "ended_at timestamp",
     "intermediate.int_customer_segments": "customer_id varchar, segment varchar, stage varchar",
     "intermediate.int_customer_loyalty": "customer_id varchar, tier varchar",
+    "intermediate.int_customer_preferences": "customer_id varchar, preferred_channel varchar, "
+    "preferred_channel_basis varchar",
     "marts.fct_customer_changes": CARRIED["customer_changes"][1],
     "marts.fct_customer_tier_changes": "customer_id varchar, change_no integer, "
     "from_tier varchar, tier varchar, changed_on date",
@@ -40,6 +42,18 @@ UPSTREAM = {
     "intermediate.int_kpi_periods": "period_type varchar, period_start date, period_end date, "
     "starts_at timestamp, ends_at timestamp, seen_until timestamp, is_over boolean",
 }
+ACTIVITY = (
+    "stg_customers", "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys", "int_orders",
+    "int_customer_orders", "fct_orders", "int_kpi_days", "int_kpi_activity",
+)
+LOYALTY = (*ACTIVITY, "int_kpi_loyalty")
+CARE = (
+    *ACTIVITY, "stg_follow_ups", "stg_exposures", "int_care_message_states",
+    "int_care_responses", "int_care_outcomes", "int_care_conversions", "fct_care_deliveries",
+    "int_kpi_care",
+)  # fmt: skip
+
+
 class Needing(Models):
     """Models that note which others they refer to, themselves or in macros."""
 
@@ -107,6 +121,11 @@ class World:
         for entity, rows in raw.items():
             self.fill(f"raw.{entity}", rows)
         self.built = set(self.given)
+
+    def run(self, *models: str) -> "World":
+        """Builds just these, in the order given."""
+        self.models.run(*models)
+        return self
 
     def build(self, *models: str) -> "World":
         """Builds models and all they need that is neither given nor built."""
