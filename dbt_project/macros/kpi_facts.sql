@@ -35,14 +35,17 @@
 
 {#-
     A query of the periods of int_kpi_periods with the bit that stands for each in a set of
-    periods: period_type, period_start, bit. In what periods a customer was seen is one number.
+    periods: period_type, period_start, period_end, bit; without those that begin at as_of, of which
+    nothing is seen yet. In what periods a customer was seen is one number.
 -#}
 {% macro kpi_period_bits() -%}
     select
         period_type,
         period_start,
+        period_end,
         {{ bit_of("(row_number() over (order by period_type, period_start) - 1)") }} as bit
     from {{ ref("int_kpi_periods") }}
+    where seen_until > starts_at
 {%- endmacro %}
 
 {#- The number whose only bit is the one with a number from 0 on; an error beyond 126 (Spark: 62). -#}

@@ -1,32 +1,61 @@
 {%- set as_of = as_of_utc() -%}
+{%- set is_community -%}
+    interactions.kind in ({{ setting_list("operation.community_kinds") }})
+{%- endset -%}
+{%- set sets = [
+    "ordered_in", "reordered_in", "ordered_before_dormant", "ordered_before_lost",
+    "interacted_in", "interacted_before_dormant", "community_in", "community_before",
+    "asked_in", "complained_in",
+] -%}
 
 with
 
 days as (
-    {{ kpi_days() }}
+    select * from {{ ref("int_kpi_days") }}
 ),
 
-periods as (
-    {{ kpi_period_bits() }}
-),
-
-day_bits as (
+buyers as (
     select
-        days.day,
-        bit_or(periods.bit) as bits
-    from days
-    inner join periods
-        on days.period_type = periods.period_type and days.period_start = periods.period_start
-    group by days.day
+        customer_id,
+        first_order_at,
+        {{ months_after(period_start("month", local_date("first_order_at")), "1") }}
+            as returns_from,
+        {{ months_after(period_start("month", local_date("first_order_at")), "13") }}
+            as returns_until
+    from {{ ref("int_customer_orders") }}
+    where first_order_at is not null
 ),
 
--- The large tables are read once: each row becomes the set of periods it lies in.
+registrations as (
+    select
+        customer_id,
+        registered_at,
+        {{ dbt.dateadd("hour", "168", "registered_at") }} as active_until
+    from {{ ref("stg_customers") }}
+    where registered_at is not null
+),
+
+-- The large tables are read once: each row becomes the set of periods it lies in or shortly before.
 orders as (
     select
         orders.customer_id,
-        bit_or(day_bits.bits) as bits
-    from {{ ref("int_orders") }} as orders
-    inner join day_bits on {{ local_date("orders.ordered_at") }} = day_bits.day
+        min(orders.ordered_on) as first_ordered_on,
+        bit_or(days.in_periods) as ordered_in,
+        bit_or(case when orders.ordered_at > buyers.first_order_at then days.in_periods end)
+            as reordered_in,
+        bit_or(days.before_dormant) as ordered_before_dormant,
+        bit_or(days.before_lost) as ordered_before_lost,
+        bool_or(
+            orders.ordered_on >= buyers.returns_from and orders.ordered_on < buyers.returns_until
+        ) as is_retained,
+        bool_or(
+            orders.ordered_at > registrations.registered_at
+            and orders.ordered_at <= registrations.active_until
+        ) as is_activated
+    from {{ ref("fct_orders") }} as orders
+    inner join buyers on orders.customer_id = buyers.customer_id
+    left join registrations on orders.customer_id = registrations.customer_id
+    left join days on orders.ordered_on = days.day
     where orders.is_counted and orders.ordered_at < {{ as_of }}
     group by orders.customer_id
 ),
@@ -34,9 +63,18 @@ orders as (
 interactions as (
     select
         interactions.customer_id,
-        bit_or(day_bits.bits) as bits
+        min(interactions.occurred_at) as first_interacted_at,
+        bit_or(days.in_periods) as interacted_in,
+        bit_or(days.before_dormant) as interacted_before_dormant,
+        bit_or(case when {{ is_community }} then days.in_periods end) as community_in,
+        bit_or(case when {{ is_community }} then days.before_community end) as community_before,
+        bool_or(
+            interactions.occurred_at > registrations.registered_at
+            and interactions.occurred_at <= registrations.active_until
+        ) as is_activated
     from {{ ref("stg_interactions") }} as interactions
-    inner join day_bits on {{ local_date("interactions.occurred_at") }} = day_bits.day
+    left join registrations on interactions.customer_id = registrations.customer_id
+    left join days on {{ local_date("interactions.occurred_at") }} = days.day
     where interactions.occurred_at < {{ as_of }}
     group by interactions.customer_id
 ),
@@ -44,49 +82,37 @@ interactions as (
 tickets as (
     select
         tickets.customer_id,
-        coalesce(tickets.kind = 'complaint', false) as is_complaint,
-        bit_or(day_bits.bits) as bits
+        bit_or(days.in_periods) as asked_in,
+        bit_or(case when tickets.kind = 'complaint' then days.in_periods end) as complained_in
     from {{ ref("stg_tickets") }} as tickets
-    inner join day_bits on {{ local_date("tickets.opened_at") }} = day_bits.day
-    where tickets.opened_at < {{ as_of }}
-    group by tickets.customer_id, coalesce(tickets.kind = 'complaint', false)
+    inner join days on {{ local_date("tickets.opened_at") }} = days.day
+    where tickets.opened_at < {{ as_of }} and tickets.customer_id is not null
+    group by tickets.customer_id
 ),
 
-seen as (
-    select
-        customer_id,
-        bits as ordered_in,
-        null as interacted_in,
-        null as asked_in,
-        null as complained_in
-    from orders
-    union all
-    select
-        customer_id,
-        null as ordered_in,
-        bits as interacted_in,
-        null as asked_in,
-        null as complained_in
-    from interactions
-    union all
-    select
-        customer_id,
-        null as ordered_in,
-        null as interacted_in,
-        bits as asked_in,
-        case when is_complaint then bits end as complained_in
-    from tickets
+known as (
+    select customer_id from orders
+    union
+    select customer_id from interactions
+    union
+    select customer_id from tickets
 ),
 
 final as (
     select
-        customer_id,
-        {%- for set in ["ordered_in", "interacted_in", "asked_in", "complained_in"] %}
-        coalesce(bit_or({{ set }}), 0) as {{ set }}{{ "," if not loop.last }}
+        known.customer_id,
+        orders.first_ordered_on,
+        interactions.first_interacted_at,
+        {%- for set in sets %}
+        coalesce({{ set }}, 0) as {{ set }},
         {%- endfor %}
-    from seen
-    where customer_id is not null
-    group by customer_id
+        coalesce(orders.is_retained, false) as is_retained,
+        coalesce(orders.is_activated, false) or coalesce(interactions.is_activated, false)
+            as is_activated
+    from known
+    left join orders on known.customer_id = orders.customer_id
+    left join interactions on known.customer_id = interactions.customer_id
+    left join tickets on known.customer_id = tickets.customer_id
 )
 
 select * from final

@@ -198,6 +198,7 @@ pain_points as (
     from {{ ref("fct_pain_point_findings") }}
 ),
 
+-- The KPI findings of this run are made from this model: those of the run before are seen.
 findings as (
     select
         touchpoint,
@@ -205,6 +206,13 @@ findings as (
         due_on,
         left_on
     from pain_points
+    union all
+    select
+        cast(null as varchar) as touchpoint,
+        cast(null as boolean) as is_core,
+        due_on,
+        left_on
+    from {{ source("run", "previous_kpi_findings") }}
 ),
 
 -- A finding is settled on the day it was left in time, else once its due day is over.
