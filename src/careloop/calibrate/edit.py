@@ -86,6 +86,11 @@ class PackText:
         place = _place(_root(self._adopted(file, keys)), keys)
         return place is None or _alias(*place[-2:])
 
+    def is_own(self, file: str, keys: Keys) -> bool:
+        """Whether the value is written in the pack's own file, not in one it extends."""
+        own = self.originals.get(file)
+        return own is not None and _place(_root(own), keys) is not None
+
     def apply(self, change: Change) -> None:
         """Writes the new value in place of the old. Raises CannotEdit."""
         text = self.texts.get(change.file)
