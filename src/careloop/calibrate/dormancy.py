@@ -4,8 +4,9 @@ Criterion: of all returns, ``calibration.dormant_share`` have happened before a 
 dormant, and ``calibration.lost_share`` before one counts as lost. A return is the next day a
 customer was seen on (bought, interacted, or either: ``activity.dormant_measure``). Only days long
 enough ago are looked at, so that every one of them had the same time, the horizon, to be followed
-by a return: else short intervals, which end sooner, would be found too often. The horizon is twice
-``activity.lost_days``, at most half of the history.
+by a return: else short intervals, which end sooner, would be found too often. The horizon is
+``activity.lost_days`` for dormant (who comes back later is won anew) and twice that for lost, at
+most half of the history; of the days that had it the latest ``profile.windows.long_days`` count.
 
 SOURCE: quantiles of the times between purchases as the limit of churn, e.g. W. Buckinx and D. Van
 den Poel, Customer base analysis: partial defection of behaviourally loyal clients, European Journal
@@ -26,13 +27,17 @@ from careloop.program.load import FILE
 
 TABLE = "rpt_return_intervals"
 KINDS = {"dormant_days": "dormant_share", "lost_days": "lost_share"}
+# Times activity.lost_days in which a customer may come back.
+HORIZONS = {"dormant_days": 1, "lost_days": 2}
 
 _HISTORY = f"select min(month_start) from {TABLE}"
 _RETURNS = f"""
 select interval_days as days, sum(returns)::bigint as returns,
     min(month_start) as first_month, max(month_start) as last_month
 from {TABLE}
-where month_start + interval 1 month <= $last_start and interval_days <= $horizon
+where month_start + interval 1 month <= $last_start
+    and month_start + interval 1 month > $last_start - to_days($window)
+    and interval_days <= $horizon
 group by interval_days order by interval_days
 """
 
@@ -66,15 +71,21 @@ class Returns:
         raise ValueError(f"{share} is no share")
 
 
-def returns(marts: Marts) -> Returns | None:
-    """When customers came back; None without a history."""
+def returns(marts: Marts, kind: str) -> Returns | None:
+    """When customers came back, to judge ``kind`` by; None without a history."""
     start = marts.one(_HISTORY) if marts.has(TABLE) else None
     if start is None:
         return None
     today = marts.as_of.date()
-    horizon = min(2 * marts.program.activity.lost_days, (today - start).days // 2)
+    longest = HORIZONS[kind] * marts.program.activity.lost_days
+    horizon = min(longest, (today - start).days // 2)
     rows = marts.rows(
-        _RETURNS, {"horizon": horizon, "last_start": today - timedelta(days=horizon)}
+        _RETURNS,
+        {
+            "horizon": horizon,
+            "last_start": today - timedelta(days=horizon),
+            "window": marts.program.profile.windows.long_days,
+        },
     )
     if not rows:
         return None
@@ -89,14 +100,20 @@ def returns(marts: Marts) -> Returns | None:
 
 def dormancy(marts: Marts, text: PackText) -> tuple[list[Draft], list[Finding]]:
     """Proposals for the days, and what is found without one."""
-    found = returns(marts)
     rules = marts.program.calibration
-    if found is None or found.total < rules.min_cases:
-        number = found.total if found else 0
-        return [], [_finding("few", say("few_returns", found=number, needed=rules.min_cases))]
     drafts: list[Draft] = []
     findings: list[Finding] = []
     for kind, criterion in KINDS.items():
+        found = returns(marts, kind)
+        if found is None or found.total < rules.min_cases:
+            told = say(
+                "few_returns",
+                name=say(f"name_{kind}"),
+                found=found.total if found else 0,
+                needed=rules.min_cases,
+            )
+            findings.append(_finding(kind, told))
+            continue
         draft, told = _judge(marts, text, found, kind, getattr(rules, criterion))
         drafts += [draft] if draft else []
         findings += [_finding(kind, told)] if told else []
