@@ -77,7 +77,7 @@ def clusters(marts: Marts) -> list[Finding]:
     clustering = cluster(columns, np.asarray(found["segment"], dtype=str), rules.clusters)
     if clustering is None:
         return [_told("alike", say("clusters_alike"))]
-    return [_finding(marts, clustering)]
+    return _findings(marts, clustering)
 
 
 def cluster(columns: dict[str, np.ndarray], segments: np.ndarray, most: int) -> Clustering | None:
@@ -144,13 +144,15 @@ def _ordered(labels: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([new[int(k)] for k in labels])
 
 
-def _finding(marts: Marts, found: Clustering) -> Finding:
+def _findings(marts: Marts, found: Clustering) -> list[Finding]:
+    """What the clusters are, and who of the segments is in them."""
     columns = [Column("cluster", say("column_cluster")), Column("about", say("column_about"))]
     columns += [Column("share", say("column_share"), "share", 1)]
+    crossed = [columns[0], columns[2]]
     columns += [Column(name, say(f"median_{name}"), "number", 0) for name in MEASURES]
     titles = {s.id: Words(s.title.en, s.title.zh) for s in marts.program.segments}
     names = [s for s in titles if (found.segments == s).any()]
-    columns += [Column(f"in_{s}", titles[s], "share", 0) for s in names]
+    crossed += [Column(f"in_{s}", titles[s], "share", 0) for s in names]
     rows = []
     for k in range(found.number):
         of = found.labels == k
@@ -184,18 +186,27 @@ def _finding(marts: Marts, found: Clustering) -> Finding:
         for k in range(found.number)
         for s in [max(names, key=lambda s, k=k: (rows[k][f"in_{s}"], s))]
     ]
-    text = Words(
-        f"{text.en} {join(pairs).en}.", f"{text.zh}{join(pairs).zh}。"
-    )
-    return Finding(
-        "clusters.comparison",
-        "clusters",
-        text,
-        "info",
-        say("clusters_title"),
-        tuple(columns),
-        tuple(rows),
-    )
+    known = {c.key for c in columns}
+    return [
+        Finding(
+            "clusters.measures",
+            "clusters",
+            text,
+            "info",
+            say("clusters_title"),
+            tuple(columns),
+            tuple({k: v for k, v in row.items() if k in known} for row in rows),
+        ),
+        Finding(
+            "clusters.segments",
+            "clusters",
+            join([Words(f"{p.en}.", f"{p.zh}。") for p in pairs], " ", ""),
+            "info",
+            say("crossed_title"),
+            tuple(crossed),
+            tuple({c.key: row[c.key] for c in crossed} for row in rows),
+        ),
+    ]
 
 
 def _about(levels: dict[str, float]) -> Words:

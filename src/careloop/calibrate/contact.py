@@ -14,7 +14,7 @@ from careloop.calibrate.draft import Draft
 from careloop.calibrate.edit import Change
 from careloop.calibrate.marts import Marts, Row
 from careloop.calibrate.model import Column, Finding, Promise, Words
-from careloop.calibrate.say import Percent, say
+from careloop.calibrate.say import Given, Percent, say
 from careloop.program.base import rough_days
 from careloop.program.contact import Cap
 from careloop.program.load import FILE
@@ -156,7 +156,7 @@ def _judge(marts: Marts, cap: Cap) -> Draft | None:
             high=Percent(high),
             messages=last.messages,
             early=Percent(early.fatigue),
-            limit=Percent(rules.max_fatigue),
+            limit=Given(rules.max_fatigue),
             answered=Percent(last.answered / last.messages),
             answered_early=Percent(early.answered / early.messages),
         ),

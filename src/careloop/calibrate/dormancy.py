@@ -22,7 +22,7 @@ from careloop.calibrate.draft import Draft
 from careloop.calibrate.edit import Change, PackText
 from careloop.calibrate.marts import Marts
 from careloop.calibrate.model import Finding, Promise, Words
-from careloop.calibrate.say import Percent, say
+from careloop.calibrate.say import Given, Percent, say
 from careloop.program.load import FILE
 
 TABLE = "rpt_return_intervals"
@@ -142,7 +142,7 @@ def _judge(
     }
     evidence = say(
         "days_evidence",
-        share=Percent(share),
+        share=Given(share),
         best=best,
         now=now,
         within=Percent(found.within(now)),
@@ -175,7 +175,7 @@ def _judge(
         ],
     )
     if new != best:
-        draft.doubt("limited", best=best, most=Percent(rules.max_threshold_change))
+        draft.doubt("limited", best=best, most=Given(rules.max_threshold_change))
     if not text.is_own(FILE, change.keys):
         draft.caveats.append(say("extends"))
     return draft, None

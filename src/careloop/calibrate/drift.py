@@ -39,8 +39,7 @@ def stability_index(now: Mapping[str, float], before: Mapping[str, float]) -> fl
     a, e = ({v: counts.get(v, 0) or 0.5 for v in values} for counts in (now, before))
     total_a, total_e = sum(a.values()), sum(e.values())
     return sum(
-        (a[v] / total_a - e[v] / total_e) * log((a[v] / total_a) / (e[v] / total_e))
-        for v in values
+        (a[v] / total_a - e[v] / total_e) * log((a[v] / total_a) / (e[v] / total_e)) for v in values
     )
 
 
@@ -67,7 +66,10 @@ def drift(marts: Marts) -> tuple[float | None, list[Finding]]:
                 past.append((span.previous.name, counts))
             span = span.previous
         known[dimension] = stability_index(now, past[0][1]) if past and now else None
-        if now:
+        if not now:
+            told = say("drift_unknown", name=say(f"name_{dimension}"))
+            findings.append(Finding(f"segments.drift_{dimension}", "segments", told))
+        else:
             titles = {r.id: Words(r.title.en, r.title.zh) for r in rules}
             expected = {r.id: getattr(r, "expected_share", None) for r in rules}
             findings.append(_finding(marts, dimension, titles, expected, now, past))

@@ -308,4 +308,3 @@ def value_at(program: Program, file: str, keys: Keys) -> Any:
         else:
             return None
     return data
-

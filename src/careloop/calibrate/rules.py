@@ -17,7 +17,7 @@ from careloop.calibrate.draft import Draft
 from careloop.calibrate.edit import Change
 from careloop.calibrate.marts import Marts, Row
 from careloop.calibrate.model import Column, Finding, Promise, Words
-from careloop.calibrate.say import Percent, Points, say
+from careloop.calibrate.say import Given, Percent, Points, say
 from careloop.program.base import split_duration
 from careloop.program.load import RULES
 from careloop.program.rules import Rule
@@ -62,9 +62,7 @@ def rule_answers(marts: Marts, rule: str) -> Answers:
     return Answers.of(marts.rows(sql, {"rule": rule})[0])
 
 
-def _judge(
-    marts: Marts, rule: Rule, uplift: Row | None, answer: Answers
-) -> Draft | Finding | None:
+def _judge(marts: Marts, rule: Rule, uplift: Row | None, answer: Answers) -> Draft | Finding | None:
     limits, confidence = marts.program.calibration, marts.program.uplift.confidence
     title = Words(rule.title.en, rule.title.zh)
     if uplift and uplift["verdict"] in SOUND:
@@ -94,7 +92,7 @@ def _judge(
                 share=Percent(answer.fatigue),
                 low=Percent(low),
                 high=Percent(high),
-                limit=Percent(limits.max_fatigue),
+                limit=Given(limits.max_fatigue),
             )
             figures = {"answers": vars(answer), "low": round(low, 6), "high": round(high, 6)}
             return _rarer(rule, title, told, figures, answer.messages, answer, "tiring", limits)
@@ -113,9 +111,7 @@ def _rest(
         figures,
         cases,
         effect=say("rest_effect", messages=answer.messages, customers=answer.customers),
-        promises=[
-            Promise(f"rule_messages:{rule.id}", float(answer.messages), 0.0, 0.0, "less")
-        ],
+        promises=[Promise(f"rule_messages:{rule.id}", float(answer.messages), 0.0, 0.0, "less")],
     )
 
 

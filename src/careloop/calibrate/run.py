@@ -147,9 +147,7 @@ def _refused(draft: Draft, error: ProgramError) -> Finding:
     return Finding(draft.id, draft.part, text)
 
 
-def _proposal(
-    marts: Marts, text: PackText, draft: Draft, together: Moves, room: Path
-) -> Proposal:
+def _proposal(marts: Marts, text: PackText, draft: Draft, together: Moves, room: Path) -> Proposal:
     least = marts.program.calibration.min_cases
     if not marts.is_over:
         draft.caveats.append(say("running", until=marts.until))

@@ -16,6 +16,10 @@ class Percent(float):
     """A share that is shown in percent."""
 
 
+class Given(float):
+    """A share the pack gives, shown in percent without more digits than it has."""
+
+
 class Points(float):
     """A difference of shares, shown in points."""
 
@@ -44,8 +48,10 @@ def shown(value: Any, lang: str) -> str:
     """A value as people read it: shares in percent, thousands apart, dates in full."""
     if isinstance(value, Words):
         return getattr(value, lang)
+    if isinstance(value, Given):
+        return f"{value * 100:.6g}%"
     if isinstance(value, Percent):
-        return f"{_digits(value * 100)}{'%' if lang == 'zh' else ' %'}"
+        return f"{_digits(value * 100)}%"
     if isinstance(value, Points):
         return f"{value * 100:+.1f}".replace("-", "−")
     if isinstance(value, bool):

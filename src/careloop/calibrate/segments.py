@@ -4,7 +4,7 @@ from careloop.calibrate.draft import Draft
 from careloop.calibrate.edit import Change, PackText
 from careloop.calibrate.marts import Marts
 from careloop.calibrate.model import Column, Finding, Words
-from careloop.calibrate.say import Percent, join, say
+from careloop.calibrate.say import Given, Percent, join, say
 from careloop.calibrate.thresholds import Search, Step, leaves, search
 from careloop.program.load import FILE
 from careloop.program.model import Program
@@ -31,13 +31,13 @@ def segments(
     named = {
         "name": _title(program, worst),
         "share": Percent(found.shares_before[worst]),
-        "expected": Percent(expected[worst]),
-        "tolerance": Percent(rules.share_tolerance),
+        "expected": Given(expected[worst]),
+        "tolerance": Given(rules.share_tolerance),
     }
     if gap <= rules.share_tolerance:
         return [], [_finding("shares", say("shares_fit", **named), "good", table)]
     if not found.steps:
-        most = Percent(rules.max_threshold_change)
+        most = Given(rules.max_threshold_change)
         told = say("shares_stuck", **named, leaves=found.leaves, most=most)
         return [], [_finding("shares", told, "bad", table)]
     told = say(
@@ -66,7 +66,7 @@ def _draft(
             "share_against",
             name=_title(program, s),
             share=Percent(found.shares_before[s]),
-            expected=Percent(expected[s]),
+            expected=Given(expected[s]),
         )
         for s in concerned
     ]
@@ -104,7 +104,7 @@ def _draft(
         customers,
     )
     if step.limited:
-        draft.doubt("at_limit", most=Percent(rules.max_threshold_change))
+        draft.doubt("at_limit", most=Given(rules.max_threshold_change))
     if index is None:
         draft.doubt("no_history")
     elif index > rules.max_drift:

@@ -164,9 +164,9 @@ def _longer(marts: Marts, clock: Clock, seconds: int) -> tuple[str | None, float
 
 def _steps(target: str, factor: float) -> list[tuple[str, int]]:
     """Whole targets between today's and ``factor`` times it, ascending, in today's unit or, where
-    that is too coarse for five steps, the next finer one; with their seconds."""
+    that leaves fewer than two steps, the next finer one; with their seconds."""
     amount, unit = split_duration(target)
-    if amount * abs(1 - factor) < 5 and unit in FINER:
+    if round(amount * abs(1 - factor), 6) < 2 and unit in FINER:
         finer, times = FINER[unit]
         amount, unit = amount * times, finer
     low, high = sorted((round(amount * factor, 6), float(amount)))

@@ -25,7 +25,7 @@ class Moves:
         found: dict[str, int] = {}
         for pair, number in self.counts[dimension].items():
             found[pair[after]] = found.get(pair[after], 0) + number
-        return {value: number / self.customers for value, number in found.items()}
+        return {value: number / max(self.customers, 1) for value, number in found.items()}
 
     def rows(self) -> tuple[dict[str, Any], ...]:
         """Who moves: dimension, from, to, customers."""
