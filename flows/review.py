@@ -30,9 +30,11 @@ def wait_for_marts(settings: Settings, program: Program, period: Period, minutes
 
 
 @task(task_run_name="calibration", cache_policy=NO_CACHE)
-def calibrate(settings: Settings, program: Program, period: Period, marts: Marts) -> Calibrated:
+def calibrate(
+    settings: Settings, program: Program, period: Period, marts: Marts, language: str
+) -> Calibrated:
     """What the quarter says about the numbers of the pack: a proposal."""
-    return judge.calibrated(settings, program, period, marts, get_run_logger().info)
+    return judge.calibrated(settings, program, period, marts, language, get_run_logger().info)
 
 
 @task(task_run_name="page", cache_policy=NO_CACHE)
@@ -106,7 +108,7 @@ def review(
         lang = language or language_of(pack.locales[0])
         marts = wait_for_marts(settings, pack, judged, wait_minutes)
         quarter = judged.kind == "quarter"
-        found = calibrate(settings, pack, judged, marts) if quarter else None
+        found = calibrate(settings, pack, judged, marts, lang) if quarter else None
         written = write_page(settings, pack, judged, marts, lang, found)
         book = write_workbook(pack, judged, marts, written)
         pdf = print_pdf(settings, marts, written)

@@ -44,7 +44,7 @@ class Marts:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What the calibration proposes. folder: the proposed pack, its diff and the evidence."""
+    """What the calibration proposes. folder: of the proposed pack, its diff and the evidence."""
 
     folder: Path
     proposals: int
@@ -100,7 +100,9 @@ def judge(
     marts = marts_for(settings, program, period, version)
     found = None
     if calibration and period.kind == "quarter":
-        found = step("calibration", lambda: calibrated(settings, program, period, marts, progress))
+        found = step(
+            "calibration", lambda: calibrated(settings, program, period, marts, lang, progress)
+        )
     written = step("page", lambda: page(settings, program, period, marts, lang, found, progress))
     book = step("workbook", lambda: workbook(program, period, marts, written))
     printed, why = None, None
@@ -184,13 +186,20 @@ def _start(day: Any) -> datetime:
 
 
 def calibrated(
-    settings: Settings, program: Program, period: Period, marts: Marts, progress: Progress
+    settings: Settings,
+    program: Program,
+    period: Period,
+    marts: Marts,
+    language: str,
+    progress: Progress,
 ) -> Calibrated:
     """What the quarter says about the numbers of the pack; changes nothing."""
+    # scikit-learn takes a second to import, which a month's short form need not wait for.
     from careloop.calibrate import calibrate
+    from careloop.judge.calibration_section import section
 
     found = calibrate(settings, program, period, version=marts.version, progress=progress)
-    return Calibrated(found.pack_folder, len(found.proposals), found.sections)
+    return Calibrated(found.pack_folder, len(found.proposals), section(found, language))
 
 
 def page(
