@@ -69,7 +69,7 @@ def print_pdf(settings: Settings, marts: Marts, written: Written) -> Path | None
     return pdf
 
 
-@task(task_run_name="alerts", retries=3, retry_delay_seconds=[10, 60, 300], cache_policy=NO_CACHE)
+@task(task_run_name="alerts", retry_delay_seconds=[10, 60, 300], cache_policy=NO_CACHE)
 def tell(
     settings: Settings, program: Program, period: Period, marts: Marts, now: datetime
 ) -> Told | State:
@@ -97,7 +97,7 @@ def review(
 
     period: like 2026Q3 or 2026-10; by default the last one of its kind that was over when the run
     was to start. language: zh or en, by default the program's. wait_minutes: how long to wait for
-    a refresh that reaches the period's end. program: pack by name or path; by default the
+    a refresh that reaches the period's end, and 0 to try alerts once only. program: pack by name or path; by default the
     settings'. now: time to go by, in UTC unless it has a zone; by default the time of day. The
     same again gives the same files and tells nobody twice.
     """
@@ -116,7 +116,8 @@ def review(
         get_run_logger().error(str(error))
         return Failed(message=error.what)
     artifacts.files(written, book, pdf, found)
-    told = tell(settings, pack, judged, marts, clock_at(now)(), return_state=True)
+    patient = tell.with_options(retries=3 if wait_minutes else 0)
+    told = patient(settings, pack, judged, marts, clock_at(now)(), return_state=True)
     if told.is_failed():
         return Failed(message=f"{judged.name} is written, but its alerts are {told.message}")
     return Completed(message=artifacts.review_message(written, judged, told.result()))
