@@ -97,9 +97,9 @@ def review(
 
     period: like 2026Q3 or 2026-10; by default the last one of its kind that was over when the run
     was to start. language: zh or en, by default the program's. wait_minutes: how long to wait for
-    a refresh that reaches the period's end, and 0 to try alerts once only. program: pack by name or path; by default the
-    settings'. now: time to go by, in UTC unless it has a zone; by default the time of day. The
-    same again gives the same files and tells nobody twice.
+    a refresh that reaches the period's end; with 0 alerts are tried only once, too. program: pack
+    by name or path; by default the settings'. now: time to go by, in UTC unless it has a zone; by
+    default the time of day. The same again gives the same files and tells nobody twice.
     """
     try:
         settings = load_settings(program=program)

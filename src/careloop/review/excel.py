@@ -150,7 +150,7 @@ class _Writer:
             sheet.write_url(row, 0, place, self._link, string=one.name)
             sheet.write_string(row, 1, cell_value(one.section), text)
             sheet.write_number(row, 2, len(one.table.rows), number)
-            sheet.write_string(row, 3, cell_value(one.table.note), text)
+            write_cell(sheet, row, 3, cell_value(one.table.note) or None, text)
         set_up_print(sheet, self.subject, self.language)
         sheet.repeat_rows(line)
 
