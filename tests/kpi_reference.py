@@ -120,7 +120,8 @@ class Books:
 
     @cached_property
     def answers(self) -> Frame:
-        """Answers with a score, as a share of its scale, and the touchpoint they are about."""
+        """Answers with a score, as a share of its scale, and the touchpoint they are about; those
+        on a ticket belong to its owner."""
         found = self("staging.stg_surveys")
         found = found[found["answered_at"].notna() & found["score"].notna()]
         is_nps = found["kind"] == "nps"
@@ -130,9 +131,14 @@ class Books:
         names = {t.id: t.id for t in self.program.touchpoints}
         for touchpoint in self.program.touchpoints:
             names |= dict.fromkeys(getattr(touchpoint, "aspects", ()), touchpoint.id)
-        of_ticket = lookup(found["ticket_id"], self.tickets.set_index("ticket_id")["touchpoint"])
-        touchpoint = of_ticket.fillna(lookup(found["aspect"], Series(names, dtype="str")))
-        found = found.assign(at=found["answered_at"], share=share, touchpoint=touchpoint)
+        of_ticket = self.tickets.set_index("ticket_id")
+        touchpoint = lookup(found["ticket_id"], of_ticket["touchpoint"])
+        found = found.assign(
+            at=found["answered_at"],
+            share=share,
+            touchpoint=touchpoint.fillna(lookup(found["aspect"], Series(names, dtype="str"))),
+            owner_id=lookup(found["ticket_id"], of_ticket["owner_id"]),
+        )
         return found[share.notna()]
 
     @cached_property
@@ -233,7 +239,7 @@ def care_satisfaction(b: Books) -> Frame:
         tolerance=b.program.operation.care_answer_days * DAY,
     )  # fmt: skip
     found = found[found["touched_at"].notna()]
-    return rows(found.drop(columns="touchpoint"), 1 + 4 * found["share"])
+    return rows(found.drop(columns=["touchpoint", "owner_id"]), 1 + 4 * found["share"])
 
 
 @each
@@ -659,27 +665,41 @@ def with_standings(b: Books, found: Frame) -> Frame:
     who came later the first ones; with today's region; and with the owner."""
     result = found.sort_values("starts_at").reset_index(drop=True)
     changes = b("marts.fct_customer_changes", "customer_id, dimension, to_value, as_of")
+    changes = changes[changes["dimension"].isin(["segment", "stage", "tier"])]
+    came_at = changes.groupby("customer_id")["as_of"].min()
     for dimension in ("segment", "stage", "tier"):
         own = changes[changes["dimension"] == dimension].sort_values("as_of")
         held = pd.merge_asof(
             result[["customer_id", "starts_at"]], own, by="customer_id",
             left_on="starts_at", right_on="as_of",
         )  # fmt: skip
-        first = own.drop_duplicates("customer_id").set_index("customer_id")["to_value"]
-        came_later = held["as_of"].isna()
-        result[dimension] = held["to_value"].where(~came_later, lookup(held["customer_id"], first))
-    people = b("staging.stg_customers").set_index("customer_id")
+        first = own[own["as_of"] == lookup(own["customer_id"], came_at)]
+        first = first.set_index("customer_id")["to_value"]
+        is_later = held["starts_at"] < lookup(held["customer_id"], came_at)
+        result[dimension] = held["to_value"].where(~is_later, lookup(held["customer_id"], first))
+    people = b.customers.set_index("customer_id")
     result["region"] = lookup(result["customer_id"], people["region"])
     managers = lookup(result["customer_id"], people["account_manager_id"])
     return result.assign(owner=result["owner_id"].fillna(managers))
 
 
 def slices(found: Frame) -> Frame:
-    """Numerator and denominator by KPI, period, slice kind and slice, of rows with standings."""
+    """Numerator and denominator by KPI, period, slice kind and slice, of rows with standings;
+    without the kinds in which a KPI knows no slice."""
     keys = ["kpi", "period_type", "period_start", "slice_kind", "slice"]
-    parts = [found.assign(slice_kind="all", slice="(all)")]
-    parts += [found.assign(slice_kind=d, slice=found[d].fillna(UNKNOWN)) for d in DIMENSIONS]
-    core = found[found["is_core"].fillna(False).astype(bool)]
-    parts.append(core.assign(slice_kind="core", slice="core"))
-    sums = [part.groupby(keys)[["numerator", "denominator"]].sum() for part in parts]
+    is_core = found["is_core"].map({True: "core", False: "other"}).astype("str")
+    columns = {"all": Series("(all)", found.index), "core": is_core}
+    sums = []
+    for kind, values in (columns | {d: found[d] for d in DIMENSIONS}).items():
+        known = set(found[values.notna()]["kpi"])
+        part = found.assign(slice_kind=kind, slice=values.fillna(UNKNOWN))
+        part = part[part["kpi"].isin(known)]
+        sums.append(part.groupby(keys)[["numerator", "denominator"]].sum())
     return pd.concat(sums).reset_index()
+
+
+def every_slice(b: Books, periods: Frame) -> Frame:
+    """The reference of rpt_kpis over periods (period_type, period_start, period_end), without
+    what earlier runs recorded of state KPIs."""
+    days = zip(periods["period_type"], periods["period_start"], periods["period_end"], strict=True)
+    return slices(with_standings(b, facts(b, [b.span(*span) for span in days])))
