@@ -3,14 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["text", "number", "share", "money", "date", "state", "score"]
+Kind = Literal[
+    "text", "number", "share", "money", "date", "state", "score", "by_unit", "change", "trend"
+]
 Tone = Literal["good", "bad", "info"]
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table. key: of the rows' values; digits: decimals shown, in the page and in
-    Excel. share: 0..1, shown in percent."""
+    Excel. share: 0..1, shown in percent. state: met, on_track, missed, not_enough_data. by_unit:
+    in the unit (careloop.program.kpis) the row's key ``unit`` says; change: a difference in it.
+    trend: a list of numbers or None, the oldest first, drawn as a small line."""
 
     key: str
     title: str
@@ -33,24 +37,29 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart. spec: Vega-Lite, with its data inside; alt: what it shows, in a sentence with its
-    figures, for who cannot see it."""
+    """A chart made by ``careloop.review.charts``. spec: Vega-Lite, with its data inside; alt:
+    what it shows, in a sentence with its figures, for who cannot see it. is_half: half as wide as
+    the page, beside the next one, where there is room."""
 
     id: str
     title: str
     spec: dict[str, Any]
     alt: str
     note: str = ""
+    is_half: bool = False
 
 
 @dataclass(frozen=True)
 class Sentence:
     """A finding made from figures by rule. rank: the larger, the more it belongs in the
-    headline; 0 stays in its section."""
+    headline; 0 stays in its section. 90 and more: a critical target missed or a gate broken; 60
+    to 90: a target missed or met; 30 to 60: worth knowing. section: id of the section it is of,
+    filled in for the headline."""
 
     tone: Tone
     text: str
     rank: float = 0
+    section: str = ""
 
 
 @dataclass(frozen=True)
