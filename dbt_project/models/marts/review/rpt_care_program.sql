@@ -175,7 +175,7 @@ monthly as (
     left join withheld on months.month_start = withheld.month_start and months.rule = withheld.rule
 ),
 
-both as (
+all_periods as (
     select
         'month' as period_type,
         month_start as period_start,
@@ -201,7 +201,7 @@ summed as (
         sum(conversion_value) as conversion_value,
         sum(offer_cost) as offer_cost,
         sum(offers_without_cost) as offers_without_cost
-    from both
+    from all_periods
     group by period_type, period_start, rule
 ),
 
