@@ -802,6 +802,7 @@ def test_migration_adds_up_to_the_customers(built: Company, tomorrow: Company) -
     assert [r["customers"] for r in gone] == [1]
 
 
+@pytest.mark.slow
 def test_same_result_from_shuffled_rows_and_from_a_rerun(
     built: Company, company: Callable[[str], Company], tmp_path: Path
 ) -> None:
@@ -816,6 +817,7 @@ def test_same_result_from_shuffled_rows_and_from_a_rerun(
     assert other.export(tmp_path / "a") == built.export(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_only_customers_and_orders(company: Callable[[str], Company]) -> None:
     rows = {name: random_rows()[name] for name in ("customers", "orders")}
     one = company("bare").prepare(rows, pack="service_desk").build()
