@@ -30,7 +30,7 @@ def build(reader: Reader) -> Section | None:
     if not rows and not uplift:
         return Section("care_program", say("title"), (Sentence("info", say("none")),))
     sentences = (
-        *_reach(say, reader, rows),
+        *_reach(say, rows),
         *_stopped(say, reader, rows),
         *_held_out(say, rows),
         *_uplift(say, uplift),
@@ -45,7 +45,7 @@ def build(reader: Reader) -> Section | None:
     return Section("care_program", say("title"), sentences, blocks)
 
 
-def _reach(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:
+def _reach(say: Words, rows: list[Row]) -> list[Sentence]:
     messages, done = total(rows, "messages_sent"), total(rows, "tasks_done")
     if not total(rows, "planned"):
         return [Sentence("info", say("nothing_planned"))]

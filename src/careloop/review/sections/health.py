@@ -17,9 +17,8 @@ def build(reader: Reader) -> Section | None:
     if not has(reader, "rpt_health_history"):
         return None
     say = words_of(reader, "health")
-    end, before = _recorded(reader, "$first_day", "$end_day"), _recorded(
-        reader, "$previous_first_day", "$first_day"
-    )
+    end = _recorded(reader, "$first_day", "$end_day")
+    before = _recorded(reader, "$previous_first_day", "$first_day")
     if end is None:
         return Section("health", say("title"), (Sentence("info", say("none")),))
     rows = _scores(reader, end, before)
@@ -72,10 +71,12 @@ def _overall(say: Words, rows: list[Row], end: date, before: date | None) -> lis
     values = {"x": say.number(row["value"], 1), "day": end, "n": say.number(row["known"])}
     if row["change"] is None:
         return [Sentence("info", say("first", **values))]
-    tone = "good" if row["change"] > 0 else "bad" if row["change"] < 0 else "info"
-    key = {"good": "rose", "bad": "fell", "info": "same"}[tone]
+    key = "rose" if row["change"] > 0 else "fell" if row["change"] < 0 else "same"
+    is_much = abs(row["change"]) >= 1
+    tone = {"rose": "good", "fell": "bad"}[key] if is_much else "info"
     values |= {"d": say.number(abs(row["change"]), 1), "before": before}
-    return [Sentence(tone, say(key, **values), 35 + min(20, 4 * abs(row["change"])))]
+    rank = 35 + min(20, 4 * abs(row["change"])) if is_much else 0
+    return [Sentence(tone, say(key, **values), rank)]
 
 
 def _segments(say: Words, rows: list[Row]) -> list[Sentence]:
@@ -154,11 +155,9 @@ def _radars(say: Words, reader: Reader, rows: list[Row]) -> list[Chart]:
             }
             for r in known
         ]
-        name = say.member("segment", segment)
+        name = say("everyone") if segment == "(all)" else say.member("segment", segment)
         read = [f"{a['axis']} {say.number(a['value'])}" for a in axes]
         about = say("radar_alt", segment=name, list=say.listing(read))
         slug = "all" if segment == "(all)" else segment
-        made.append(
-            Chart(f"health-{slug}", name, charts.radar(say, axes), about, is_half=True)
-        )
+        made.append(Chart(f"health-{slug}", name, charts.radar(say, axes), about, is_half=True))
     return made

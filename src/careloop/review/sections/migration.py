@@ -37,8 +37,10 @@ def build(reader: Reader) -> Section | None:
         if dimension == "segment":
             sentences += [*_balance(say, mine), *_shares(say, mine)]
             blocks += [b for b in (_bars(say, mine),) if b]
-        sentences += _moves(say, mine, flows, dimension)
-        blocks += [_matrix(say, mine, flows, dimension), _table(say, mine, dimension)]
+        if total(mine, "opening"):
+            sentences += _moves(say, mine, flows, dimension)
+            blocks.append(_matrix(say, mine, flows, dimension))
+        blocks.append(_table(say, mine, dimension))
     return Section("migration", say("title"), tuple(sentences), tuple(blocks))
 
 

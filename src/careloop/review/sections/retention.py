@@ -51,6 +51,7 @@ def _year(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:
     if change is None:
         return [Sentence("info", say("year", **values))]
     tone = "good" if change > 0 else "bad" if change < 0 else "info"
+    tone = tone if size >= reader.program.operation.min_sample else "info"
     return [Sentence(tone, say("year_change", d=say.change(change, "share"), **values))]
 
 
@@ -100,7 +101,9 @@ def _chart(say: Words, rows: list[Row]) -> Chart:
         for r in shown
     ]
     months = {r["cohort_month"] for r in shown}
-    about = say("chart_alt", n=len(months), first=f"{min(months):%Y-%m}", last=f"{max(months):%Y-%m}")
+    about = say(
+        "chart_alt", n=len(months), first=f"{min(months):%Y-%m}", last=f"{max(months):%Y-%m}"
+    )
     return Chart("retention", say("chart"), charts.cohorts(say, cells), about, say("chart_note"))
 
 
@@ -112,7 +115,7 @@ def _table(say: Words, rows: list[Row]) -> Table:
             {
                 "cohort": say.short_period(row["cohort_month"], "month"),
                 "customers": row["customers"],
-                **dict.fromkeys((f"m{n}" for n in SHOWN)),
+                **dict.fromkeys(f"m{n}" for n in SHOWN),
             },
         )
         if row["months_since"] in SHOWN and row["is_seen"]:

@@ -1,7 +1,7 @@
 """Service: clocks, escalations, the closed loop, pain points and whether the last were solved."""
 
 from careloop.review import charts
-from careloop.review.figures import columns, difference, has, share, total
+from careloop.review.figures import columns, difference, duration, has, midnight, share, total
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -17,7 +17,7 @@ def build(reader: Reader) -> Section | None:
     say = words_of(reader, "service")
     clocks = _clocks(reader)
     cases = _cases(reader)
-    sentences = [*_kept(say, reader, clocks), *_broken(say, clocks), *_loop(say, cases)]
+    sentences = [*_kept(say, clocks), *_broken(say, clocks), *_loop(say, cases)]
     sentences += [*_escalated(say, reader), *_solved(say, reader)]
     points = _points(reader)
     sentences += _worst(say, points)
@@ -38,10 +38,9 @@ def _clocks(reader: Reader) -> list[Row]:
         with judged as (
             select
                 clock, clock_en, clock_zh, target, target_share, state, is_open, elapsed_seconds,
-                (opened_at at time zone 'UTC' at time zone $zone)::date >= $first_day as is_now
+                opened_at >= $starts_at as is_now
             from fct_ticket_clocks
-            where (opened_at at time zone 'UTC' at time zone $zone)::date >= $previous_first_day
-                and (opened_at at time zone 'UTC' at time zone $zone)::date < $end_day
+            where opened_at >= $previous_starts_at and opened_at < $ends_at
         )
         select
             clock,
@@ -61,7 +60,11 @@ def _clocks(reader: Reader) -> list[Row]:
         having count(*) filter (where is_now) > 0
         order by clock
         """,
-        {"zone": reader.program.zone},
+        {
+            "previous_starts_at": midnight(reader, reader.period.previous.first_day),
+            "starts_at": midnight(reader, reader.period.first_day),
+            "ends_at": midnight(reader, reader.period.end_day),
+        },
     )
 
 
@@ -136,7 +139,7 @@ def _findings(reader: Reader) -> list[Row]:
     )
 
 
-def _kept(say: Words, reader: Reader, clocks: list[Row]) -> list[Sentence]:
+def _kept(say: Words, clocks: list[Row]) -> list[Sentence]:
     met, breached = total(clocks, "met"), total(clocks, "breached")
     kept = share(met, met + breached)
     if kept is None:
@@ -165,7 +168,7 @@ def _broken(say: Words, clocks: list[Row]) -> list[Sentence]:
         row = worst[1]
         values = {
             "clock": row[f"title_{say.language}"],
-            "target": row["target"],
+            "target": duration(say, row["target"]),
             "x": say.share(share(row["met"], row["met"] + row["breached"])),
             "n": say.number(row["met"] + row["breached"]),
         }
@@ -202,13 +205,23 @@ def _escalated(say: Words, reader: Reader) -> list[Sentence]:
 
 def _solved(say: Words, reader: Reader) -> list[Sentence]:
     """Whether what was known when the period began has been solved."""
-    old = [row for row in _findings(reader) if row["is_old"]]
+    old: dict[tuple[str, str], list[Row]] = {}
+    for row in _findings(reader):
+        if row["is_old"]:
+            old.setdefault((row["pain_point"], row["touchpoint"]), []).append(row)
     if not old:
         return [Sentence("info", say("no_old_findings"))]
-    solved = [row for row in old if row["left_on"]]
-    late = [row for row in old if not row["left_on"] and row["is_late"]]
-    values = {"n": len(old), "solved": len(solved), "late": len(late)}
-    tone = "good" if len(solved) == len(old) else "bad" if late else "info"
+    left = [sum(row["left_on"] is not None for row in rows) / len(rows) for rows in old.values()]
+    late = [
+        rows[0] for rows in old.values() if any(r["is_late"] and not r["left_on"] for r in rows)
+    ]
+    values = {
+        "n": len(old),
+        "solved": sum(share == 1 for share in left),
+        "eased": sum(0 < share < 1 for share in left),
+        "late": len(late),
+    }
+    tone = "good" if values["solved"] == len(old) else "bad" if late else "info"
     found = [Sentence(tone, say("old_findings", **values), 52 if tone != "info" else 30)]
     if late:
         names = dict.fromkeys(row[f"title_{say.language}"] for row in late)
@@ -249,7 +262,7 @@ def _clock_table(say: Words, clocks: list[Row]) -> Table:
     rows = tuple(
         {
             "clock": row[f"title_{say.language}"],
-            "target": row["target"],
+            "target": duration(say, row["target"]),
             "tickets": row["tickets"],
             "met": row["met"],
             "breached": row["breached"],
@@ -291,7 +304,7 @@ def _point_table(say: Words, points: list[Row]) -> Table:
         ("cases", "number"), ("cases_before", "number"), ("customers", "number"),
         ("score", "number", 4), ("score_before", "number", 4),
     )  # fmt: skip
-    return Table("pain-points", say("points"), listed, rows, say("point_note"), short=SHOWN)
+    return Table("pain-points", say("point_table"), listed, rows, say("point_note"), short=SHOWN)
 
 
 def _finding_table(say: Words, findings: list[Row]) -> Table:

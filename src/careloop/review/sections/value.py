@@ -145,7 +145,10 @@ def _table(
         rows.append(
             {
                 "segment": say.member("segment", name),
-                **{key: mine.get(key, 0) for key in ("buyers", "new_buyers", "orders", "spend")},
+                **{
+                    key: mine.get(key, 0 if now else None)
+                    for key in ("buyers", "new_buyers", "orders", "spend")
+                },
                 "spend_share": mine.get("spend_share"),
                 "spend_before": old.get("spend"),
                 "growth": growth(mine.get("spend"), old.get("spend")),
