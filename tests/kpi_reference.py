@@ -709,3 +709,18 @@ def every_slice(b: Books, periods: Frame) -> Frame:
     what earlier runs recorded of state KPIs."""
     days = zip(periods["period_type"], periods["period_start"], periods["period_end"], strict=True)
     return slices(with_standings(b, facts(b, [b.span(*span) for span in days])))
+
+
+def differences(expected: Frame, actual: Frame) -> Frame:
+    """Rows of both whose sums differ; a row that one of them lacks counts as 0."""
+    keys = ["kpi", "period_type", "period_start", "slice_kind", "slice"]
+    sums = ["numerator", "denominator"]
+    both = expected[keys + sums].merge(
+        actual[keys + sums], on=keys, how="outer", suffixes=("", "_of_sql")
+    )
+    both = both.fillna(dict.fromkeys([*sums, *(f"{name}_of_sql" for name in sums)], 0.0))
+    differ = [
+        (both[name] - both[f"{name}_of_sql"]).abs() > 2e-6 * both["denominator"].clip(lower=1)
+        for name in sums
+    ]
+    return both[differ[0] | differ[1]]
