@@ -57,6 +57,7 @@ CONFIG: dict[str, Any] = {
         "labelLimit": 240,
         "symbolSize": 90,
         "symbolStrokeWidth": 2,
+        "symbolOpacity": 1,
         "columnPadding": 16,
     },
     "text": {"color": INK, "fontSize": 12},
@@ -92,7 +93,8 @@ def trend(
     known = [row for row in data if row["value"] is not None]
     x = alt.X("period:O", sort=order, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True))
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=14), axis=_axis(say, unit))
-    colour, dash, shape = _series(series)
+    has_levels = benchmark is not None or any(row["target"] is not None for row in data)
+    colour, dash, shape = _series(series, has_levels)
     tip = [_tip("period", say("period")), _tip("text", say("now_value"))]
     if series:
         tip.insert(0, _tip("series", say("series")))
@@ -126,7 +128,7 @@ def trend(
             last.mark_text(dy=-14, fontWeight="bold"),
         ]
     chart = alt.layer(*layers)
-    if series:
+    if series and has_levels:
         chart = chart.resolve_scale(strokeDash="independent")
     return _spec(chart, height)
 
@@ -168,7 +170,7 @@ def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
     if has_expected:
         layers.append(
             alt.Chart(_data([row for row in data if row["expected"] is not None]))
-            .mark_tick(thickness=3, height=24)
+            .mark_tick(thickness=3, height=24, opacity=1)
             .encode(
                 x=alt.X("expected:Q", title=None),
                 y=y,
@@ -235,10 +237,10 @@ def radar(
     low, high = limits
     corner = {row["axis"]: 2 * math.pi * i / len(rows) for i, row in enumerate(rows)}
 
-    def point(axis: str, value: float) -> Row:
+    def point(axis: str, value: float, wider: float = 1) -> Row:
         size = (value - low) / (high - low)
-        angle = corner[axis]
-        return {"x": round(size * math.sin(angle), 4), "y": round(size * math.cos(angle), 4)}
+        x, y = wider * math.sin(corner[axis]), math.cos(corner[axis])
+        return {"x": round(size * x, 4), "y": round(size * y, 4)}
 
     def polygon(key: str, name: str) -> list[Row]:
         known = [row for row in rows if row.get(key) is not None]
@@ -262,15 +264,14 @@ def radar(
     ]
     labels = [
         {
-            **point(row["axis"], low + 1.14 * (high - low)),
+            **point(row["axis"], low + 1.16 * (high - low), wider=1.12),
             "label": row["axis"],
             "text": say.number(row["value"], digits),
         }
         for row in rows
     ]
-    domain = [-1.35, 1.35]
-    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=domain, nice=False))
-    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=domain, nice=False))
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.6, 1.6], nice=False))
+    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-1.25, 1.25], nice=False))
     colour = alt.Color("series:N", sort=names, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
     dash = alt.StrokeDash(
         "series:N", sort=names, scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]])
@@ -290,7 +291,7 @@ def radar(
         alt.Chart(_data(labels)).mark_text(dy=-7, color=SOFT).encode(x=x, y=y, text="label:N"),
         alt.Chart(_data(labels)).mark_text(dy=8, fontWeight="bold").encode(x=x, y=y, text="text:N"),
     ]
-    return _spec(alt.layer(*layers), 270, width=320)
+    return _spec(alt.layer(*layers), 250, width=320)
 
 
 def migration(say: Words, rows: Sequence[Row]) -> dict[str, Any]:
@@ -403,7 +404,7 @@ def intervals(say: Words, rows: Sequence[Row], unit: str = "share") -> dict[str,
         ),
         base.mark_tick(thickness=2, height=10, color=BLUE).encode(x=alt.X("low:Q"), y=y),
         base.mark_tick(thickness=2, height=10, color=BLUE).encode(x="high:Q", y=y),
-        base.mark_point(size=80, strokeWidth=2, color=BLUE).encode(
+        base.mark_point(size=80, strokeWidth=2, color=BLUE, opacity=1).encode(
             x="value:Q",
             y=y,
             fill=alt.condition("datum.sure", alt.value(BLUE), alt.value(PAPER)),
@@ -515,19 +516,22 @@ def _axis(say: Words, unit: str, *, grid: bool = True, points: bool = False) -> 
     return alt.Axis(labelExpr=f"{large} : format(datum.value, ',~r')", **common)
 
 
-def _series(names: list[str]) -> tuple[Any, Any, Any]:
-    """Colour, dash and shape of the lines; of one line without a legend."""
+def _series(names: list[str], has_levels: bool) -> tuple[Any, Any, Any]:
+    """Colour, dash and shape of the lines; of one line without a legend. has_levels: dashes are
+    told in the legend of target and benchmark, so not in that of the lines."""
     if not names:
         return alt.value(BLUE), alt.value([1, 0]), alt.value("circle")
     n = len(names)
-    kinds = ((alt.Color, SERIES), (alt.StrokeDash, DASHES), (alt.Shape, SHAPES))
+    dash = {"legend": None} if has_levels else {}
+    kinds = ((alt.Color, SERIES, {}), (alt.StrokeDash, DASHES, dash), (alt.Shape, SHAPES, {}))
     return tuple(
         kind(
             "series:N",
             sort=names,
             scale=alt.Scale(domain=names, range=[values[i % len(values)] for i in range(n)]),
+            **more,
         )
-        for kind, values in kinds
+        for kind, values, more in kinds
     )
 
 
