@@ -269,6 +269,22 @@ insert into fct_pain_point_cases by name select 'c' as case_id, 'slow' as pain_p
     from range(2);
 insert into fct_pain_point_findings by name select 'f' as finding_key,
     date '2026-06-01' as found_on, date '2026-05-01' as left_on from range(2);
+insert into dim_kpis by name select 'k' as kpi from range(2);
+insert into fct_kpis by name select 'k' as kpi, 'month' as period_type,
+    date '2026-06-01' as period_start, 0 as denominator from range(2);
+insert into fct_kpi_states by name select date '2026-06-01' as recorded_on, 'k' as kpi,
+    'all' as slice_kind, '(all)' as slice from range(2);
+insert into rpt_kpis by name select 'k' as kpi, 'month' as period_type, 'share' as unit,
+    date '2026-06-01' as period_start, 'all' as slice_kind, '(all)' as slice, 1.5 as value,
+    'met' as state from range(2);
+insert into rpt_kpi_targets by name select 't' as target_id, 'month' as period_type,
+    date '2026-06-01' as period_start, 'all' as slice_kind, '(all)' as slice,
+    'nice' as state from range(2);
+insert into rpt_kpi_deviations by name select 'k' as kpi, 'month' as period_type,
+    date '2026-06-01' as period_start, 'segment' as dimension, 'core' as member,
+    0.1 as total_effect, 0.1 as total_previous_value, 0.5 as total_value from range(2);
+insert into fct_kpi_findings by name select 'f' as finding_key, date '2026-06-02' as found_on,
+    date '2026-06-01' as due_on from range(2);
 insert into rpt_pain_points by name select 'rolling' as period_type,
     date '2026-06-01' as period_start, 'slow' as pain_point, 'use' as touchpoint,
     1.5 as score, 3 as customers_touched, 2 as customers_active from range(2);
