@@ -105,7 +105,7 @@ def _finding(
         index = stability_index(now, past[0][1])
         key = "drift_large" if index > limit else "drift_small"
         tone = "bad" if index > limit else "good"
-        moved = max(order, key=lambda v: (abs(_gap(v, now, past[0][1])), v))
+        moved = max(order, key=lambda v: abs(_gap(v, now, past[0][1])))
         text = say(
             key,
             name=say(f"name_{dimension}"),

@@ -187,9 +187,15 @@ def _child(node: yaml.Node, key: str | int) -> yaml.Node | None:
 
 
 def _alias(parent: yaml.Node, node: yaml.Node) -> bool:
-    """An alias is the node it refers to, which stands outside the parent."""
+    """An alias is the node it refers to, which stands before the place it is referred to from."""
     start = node.start_mark.index
-    return not parent.start_mark.index <= start < parent.end_mark.index
+    if isinstance(parent, yaml.MappingNode):
+        return start < next(k.end_mark.index for k, v in parent.value if v is node)
+    return (
+        start < parent.start_mark.index
+        or parent.value.index(node) > 0
+        and (start < parent.value[parent.value.index(node) - 1].end_mark.index)
+    )
 
 
 def _changed(text: str, change: Change) -> str:

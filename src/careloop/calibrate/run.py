@@ -60,13 +60,10 @@ def calibrate(
         marts = Marts.of(con, program, period)
         drafts, findings = _drafts(marts, text, room, progress)
         progress("trying the proposals out")
-        applied, drafts, refused = _applied(text, drafts, room)
+        applied, _, drafts, refused = _applied(text, drafts, room)
         proposed = applied.load(room / "calibration")
         together = dry_run(marts, program, proposed)
-        proposals = tuple(
-            _proposal(marts, text, draft, together, room / f"alone-{i}")
-            for i, draft in enumerate(drafts)
-        )
+        proposals = tuple(_proposal(marts, text, draft, together, room) for draft in drafts)
         earlier = folder_of(settings, period.previous.name) / PROPOSALS
         judged = judge(marts, earlier)
         result = Calibration(
@@ -98,8 +95,7 @@ def _drafts(
     progress("how long customers stay away")
     days, findings = dormancy(marts, text)
     # Thresholds are looked for as things are once the days have changed.
-    with_days, days, refused = _applied(text, days, room)
-    program = with_days.load(room / "days") if days else marts.program
+    with_days, program, days, refused = _applied(text, days, room)
     findings += refused
     if not marts.is_over:
         findings.append(Finding("period", "segments", say("running", until=marts.until)))
@@ -123,22 +119,40 @@ def _clusters(marts: Marts) -> tuple[list[Draft], list[Finding]]:
 
 def _applied(
     text: PackText, drafts: list[Draft], room: Path
-) -> tuple[PackText, list[Draft], list[Finding]]:
-    """The pack with the changes of the drafts, those that are in it, and a finding for each that
-    can't be written or would not be a valid pack."""
-    applied, kept, refused = text.copy(), [], []
+) -> tuple[PackText, Program, list[Draft], list[Finding]]:
+    """The pack with the changes of the drafts as text and as read again, those that are in it,
+    and a finding for each that can't be written or would not be a valid pack."""
+    if not drafts:
+        return text.copy(), text.program, [], []
+    try:
+        applied = text.copy()
+        for draft in drafts:
+            applied.apply(draft.change)
+        return applied, _loaded(applied, room), drafts, []
+    except ProgramError:
+        return _applied_singly(text, drafts, room)
+
+
+def _applied_singly(
+    text: PackText, drafts: list[Draft], room: Path
+) -> tuple[PackText, Program, list[Draft], list[Finding]]:
+    applied, program, kept, refused = text.copy(), text.program, [], []
     for draft in drafts:
         trial = applied.copy()
         try:
             trial.apply(draft.change)
-            with tempfile.TemporaryDirectory(dir=room) as folder:
-                trial.load(Path(folder) / "trial")
+            program = _loaded(trial, room)
         except ProgramError as error:
             refused.append(_refused(draft, error))
             continue
         applied = trial
         kept.append(draft)
-    return applied, kept, refused
+    return applied, program, kept, refused
+
+
+def _loaded(text: PackText, room: Path) -> Program:
+    with tempfile.TemporaryDirectory(dir=room) as folder:
+        return text.load(Path(folder))
 
 
 def _refused(draft: Draft, error: ProgramError) -> Finding:
@@ -155,7 +169,7 @@ def _proposal(marts: Marts, text: PackText, draft: Draft, together: Moves, room:
         return draft.done(draft.effect, draft.promises, least)
     alone_text = text.copy()
     alone_text.apply(draft.change)
-    alone = dry_run(marts, marts.program, alone_text.load(room))
+    alone = dry_run(marts, marts.program, _loaded(alone_text, room))
     promises = [*draft.promises, *_promises(alone, together)]
     draft.figures["moves"] = list(alone.rows())
     before, after = (_outside(marts.program, alone, after=x) for x in (False, True))

@@ -5,6 +5,7 @@ from careloop.calibrate.edit import Change, PackText
 from careloop.calibrate.marts import Marts
 from careloop.calibrate.model import Column, Finding, Words
 from careloop.calibrate.say import Given, Percent, join, say
+from careloop.calibrate.standings import dry_run
 from careloop.calibrate.thresholds import Search, Step, leaves, search
 from careloop.program.load import FILE
 from careloop.program.model import Program
@@ -25,10 +26,13 @@ def segments(
     if not expected:
         return [], [_finding("unexpected", say("no_expected"))]
     found = search(marts, program, leaves(program, text, rules.max_threshold_change))
-    table = _shares(program, found)
+    changed = program is not marts.program
+    now = dry_run(marts, marts.program, program).shares("segment", after=False)
+    table = _shares(program, found, now, changed)
     worst = max(expected, key=lambda s: (round(abs(found.shares_before[s] - expected[s]), 9), s))
     gap = abs(found.shares_before[worst] - expected[worst])
     named = {
+        "given": say("with_days") if changed else say("none"),
         "name": _title(program, worst),
         "share": Percent(found.shares_before[worst]),
         "expected": Given(expected[worst]),
@@ -114,17 +118,19 @@ def _draft(
     return draft
 
 
-def _shares(program: Program, found: Search) -> Finding:
+def _shares(program: Program, found: Search, now: dict[str, float], changed: bool) -> Finding:
     columns = (
         Column("segment", say("name_segment")),
         Column("share", say("column_share_now"), "share", 1),
         Column("expected", say("column_expected"), "share", 1),
+        *([Column("days", say("column_days"), "share", 1)] if changed else []),
         Column("then", say("column_then"), "share", 1),
     )
     rows = tuple(
         {
             "segment": _title(program, s.id),
-            "share": found.shares_before[s.id],
+            "share": now.get(s.id, 0.0),
+            "days": found.shares_before[s.id],
             "expected": s.expected_share,
             "then": found.shares_after[s.id],
         }

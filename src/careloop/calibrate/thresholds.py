@@ -20,7 +20,7 @@ from careloop.calibrate.edit import Keys, PackText
 from careloop.calibrate.marts import Marts
 from careloop.program.conditions import COMPARISONS, Condition, condition_sql, sql_literal
 from careloop.program.load import FILE
-from careloop.program.measures import MEASURES, Measure
+from careloop.program.measures import Measure
 from careloop.program.model import Program
 
 Number = int | float
@@ -136,22 +136,32 @@ def search(marts: Marts, program: Program, found: list[Leaf]) -> Search:
 
     before = _now(marts, program, found, places, total)
     current = start = distance(before)
-    while True:
-        best = None
-        for index, leaf in enumerate(found):
-            for place, shares in enumerate(shares_by(index)):
-                option = (distance(shares), abs(place - leaf.now), index, place)
-                if best is None or option < best:
-                    best = option
-        if best is None or best[0] > current - least:
-            break
-        current, places[best[2]] = best[0], best[3]
+
+    def step(indexes: list[int], gain: float) -> bool:
+        """Takes the best single step, if it gains enough."""
+        nonlocal current
+        options = [
+            (distance(shares), abs(place - found[index].now), index, place)
+            for index in indexes
+            for place, shares in enumerate(shares_by(index))
+        ]
+        if not options or min(options)[0] > current - gain:
+            return False
+        current, _, index, place = min(options)
+        places[index] = place
+        return True
+
+    while step(list(range(len(found))), least):
+        pass
     for index, leaf in enumerate(found):
         # What the later steps have made needless goes back.
         if places[index] != leaf.now:
             again = distance(shares_by(index)[leaf.now])
             if again <= current + least:
                 places[index], current = leaf.now, again
+    # Among thresholds that change anyhow the last digit is worth its gain.
+    while step([i for i, leaf in enumerate(found) if places[i] != leaf.now], 1e-9):
+        pass
     after = _now(marts, program, found, places, total)
     steps = tuple(
         Step(leaf, leaf.candidates[place], place in (0, len(leaf.candidates) - 1))
