@@ -107,8 +107,12 @@ def review(
         judged = parse_period(period) if period else _period(kind, pack.zone, now)
         lang = language or language_of(pack.locales[0])
         marts = wait_for_marts(settings, pack, judged, wait_minutes)
-        quarter = judged.kind == "quarter"
-        found = calibrate(settings, pack, judged, marts, lang) if quarter else None
+        found, without = None, ""
+        if judged.kind == "quarter":
+            tried = calibrate(settings, pack, judged, marts, lang, return_state=True)
+            # The meeting needs its review, whatever becomes of the proposals.
+            found = None if tried.is_failed() else tried.result()
+            without = "" if found else "; there is no calibration, its task says why"
         written = write_page(settings, pack, judged, marts, lang, found)
         book = write_workbook(pack, judged, marts, written)
         pdf = print_pdf(settings, marts, written)
@@ -120,7 +124,7 @@ def review(
     told = patient(settings, pack, judged, marts, clock_at(now)(), return_state=True)
     if told.is_failed():
         return Failed(message=f"{judged.name} is written, but its alerts are {told.message}")
-    return Completed(message=artifacts.review_message(written, judged, told.result()))
+    return Completed(message=artifacts.review_message(written, judged, told.result()) + without)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import xlsxwriter
 
 from careloop.errors import SettingsError
 from careloop.review.model import Column, Section, Sentence, Table
-from careloop.review.words import Words
+from careloop.review.words import DIGITS, Words
 from careloop.spreadsheet import (
     LAST_ROW,
     cell_format,
@@ -25,7 +25,6 @@ from careloop.spreadsheet import (
 
 NAME_SIGNS = 31
 NARROW, WIDE = 9, 46
-DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
 LOOKED_AT = 500  # rows a column's width is judged by
 TEXTS = {
     "contents": {"en": "Contents", "zh": "目录"},
