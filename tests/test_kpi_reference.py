@@ -196,7 +196,8 @@ def world(books: Books, tmp_path_factory: pytest.TempPathFactory) -> Models:
                 f"insert into {place} ({columns}) values ({marks})", [values[x] for x in names]
             )
     models = Models(DBT_PROJECT, con)
-    con.execute("drop view if exists intermediate.int_kpi_facts")
+    for view in ("int_kpi_facts", "int_care_outcomes"):
+        con.execute(f"drop view if exists intermediate.{view}")
     models.run("int_customer_orders", "fct_orders", "int_ticket_outcomes", "fct_tickets")
     return models
 
