@@ -158,12 +158,13 @@ from raw.tickets
 where resolved_at is not null and hash(ticket_id, 3) % 5 < 3;
 insert into ledger.messages by name
 select
-    'm' || ticket_id as message_id, 'ticket_opened:' || ticket_id as occasion, 'send' as kind
+    'm' || ticket_id as message_id, 'ticket_opened:' || ticket_id as occasion, 'send' as kind,
+    'service' as purpose
 from raw.tickets
 where hash(ticket_id, 4) % 20 = 0
 union all
 select
-    'n' || ticket_id, 'ticket_solved:' || ticket_id || ':' || resolved_at::date, 'send'
+    'n' || ticket_id, 'ticket_solved:' || ticket_id || ':' || resolved_at::date, 'send', 'survey'
 from raw.tickets
 where resolved_at is not null and hash(ticket_id, 5) % 20 = 0;
 insert into ledger.events by name

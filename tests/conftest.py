@@ -1,4 +1,4 @@
-"""One small company, refreshed on five days while somebody reads, shared by many tests."""
+"""One small company, refreshed on three days while somebody reads, shared by many tests."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from careloop.settings import Settings, load_settings
 
 os.environ["DO_NOT_TRACK"] = "1"
 ENDING = QuietExit()
-DAYS = ("2026-07-01", "2026-08-01", "2026-09-01", "2026-10-01", "2026-11-01")
+DAYS = ("2026-07-01", "2026-10-01", "2026-11-01")
 
 READER = """
 import sys, time, duckdb
@@ -88,7 +88,7 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
 
 @dataclass
 class Company:
-    """A home directory after five refreshes, the summaries of those, and what a reader saw."""
+    """A home directory after three refreshes, the summaries of those, and what a reader saw."""
 
     settings: Settings
     folder: Path

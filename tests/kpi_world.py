@@ -35,35 +35,46 @@ UPSTREAM = {
     "marts.fct_customer_tier_changes": "customer_id varchar, change_no integer, "
     "from_tier varchar, tier varchar, changed_on date",
     "marts.fct_pain_point_findings": CARRIED["pain_point_findings"][1],
+    "marts.fct_kpi_findings": CARRIED["kpi_findings"][1],
     "run.previous_sla_targets": CARRIED["sla_targets"][1],
+    "run.previous_kpi_findings": CARRIED["kpi_findings"][1],
+    "run.previous_quality_samples": CARRIED["quality_samples"][1],
     "intermediate.int_kpi_periods": "period_type varchar, period_start date, period_end date, "
     "starts_at timestamp, ends_at timestamp, seen_until timestamp, is_over boolean",
 }
 ACTIVITY = (
-    "stg_customers", "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys", "int_orders",
-    "int_customer_orders", "fct_orders", "int_kpi_days", "int_kpi_activity",
+    "stg_customers",
+    "stg_orders",
+    "stg_interactions",
+    "stg_tickets",
+    "stg_surveys",
+    "int_orders",
+    "int_customer_orders",
+    "fct_orders",
+    "int_kpi_days",
+    "int_kpi_activity",
 )
-VOICE = (*ACTIVITY, "int_kpi_voice")
 LOYALTY = (*ACTIVITY, "int_kpi_loyalty")
 CARE = (
     *ACTIVITY, "stg_follow_ups", "stg_exposures", "int_care_message_states",
     "int_care_responses", "int_care_outcomes", "int_care_conversions", "fct_care_deliveries",
     "int_kpi_care",
 )  # fmt: skip
-SERVICE = (
-    "stg_orders", "stg_interactions", "stg_tickets", "stg_ticket_events", "stg_surveys",
-    "stg_follow_ups", "stg_customers", "stg_staff", "int_orders",
-    "int_sla_targets", "int_service_time", "int_service_hours", "int_worked_hours",
-    "int_service_days", "int_ticket_statuses", "int_ticket_stops", "int_ticket_solutions",
-    "int_ticket_customers", "int_ticket_clock_cases", "int_clock_cases", "int_clock_pauses",
-    "int_clocks", "fct_ticket_clocks", "int_care_message_states", "int_ticket_outcomes",
-    "int_ticket_answers", "int_low_scores", "int_cases", "int_case_classes", "fct_tickets",
-    "int_kpi_service",
-)  # fmt: skip
-SHOWN = (
-    "fct_cases", "rpt_service_quality", "rpt_response_times", "rpt_staff",
-    "int_pain_point_periods", "rpt_problem_identification",
-)  # fmt: skip
+
+
+class Needing(Models):
+    """Models that note which others they refer to, themselves or in macros."""
+
+    def __init__(self, *place: Any) -> None:
+        super().__init__(*place)
+        self.needed: list[str] = []
+
+    def _globals(self) -> dict[str, Any]:
+        return super()._globals() | {"ref": self._ref}
+
+    def _ref(self, name: str) -> str:
+        self.needed.append(name)
+        return self.place(name)
 
 
 class World:
@@ -96,7 +107,9 @@ class World:
         write_program_tables(self.con, program, dt.date(2024, 1, 1), dt.date(2027, 12, 31))
         self.periods = list(self._periods())
         self.fill("intermediate.int_kpi_periods", self.periods)
-        self.models = Models(DBT_PROJECT, self.con)
+        self.models = Needing(DBT_PROJECT, self.con)
+        self.given = set(UPSTREAM)
+        self.built = set(self.given)
 
     def fill(self, table: str, rows: list[Row]) -> None:
         if rows:
@@ -106,8 +119,31 @@ class World:
             self.con.execute(f"insert into {table} by name select * from new_rows")
             self.con.unregister("new_rows")
 
+    def refill(self, raw: Raw) -> None:
+        """Other rows instead, and nothing built."""
+        for table in self.con.execute(
+            "select schema_name || '.' || table_name from duckdb_tables() "
+            "where schema_name = 'raw' or table_name like '%findings'"
+        ).fetchall():
+            self.con.execute(f"truncate {table[0]}")
+        for entity, rows in raw.items():
+            self.fill(f"raw.{entity}", rows)
+        self.built = set(self.given)
+
     def run(self, *models: str) -> "World":
+        """Builds just these, in the order given."""
         self.models.run(*models)
+        return self
+
+    def build(self, *models: str) -> "World":
+        """Builds models and all they need that is neither given nor built."""
+        for table, name in ((self.models.place(name), name) for name in models):
+            if table not in self.built:
+                self.built.add(table)
+                self.models.needed.clear()
+                sql = self.models.sql(name)
+                self.build(*dict.fromkeys(self.models.needed))
+                self.con.execute(f"create or replace table {table} as {sql}")
         return self
 
     def rows(self, query: str) -> list[Row]:

@@ -220,6 +220,7 @@ def test_it_tells_who_left_better_than_recency(today: Company) -> None:
     assert all(r["churn_risk_reason"] for r in rows if r["churn_risk_rank"] > 0.8)
 
 
+@pytest.mark.slow
 def test_features_of_the_cut_off_are_those_of_a_run_on_that_day(
     today: Company, at_cutoff: Company
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from careloop.program.load import load_program, program_names
 from careloop.settings import PROJECT_ROOT
-from kpi_world import VOICE, Raw, Row, World, utc
+from kpi_world import Raw, Row, World, utc
 
 PACKS = program_names(PROJECT_ROOT / "programs")
 JULY = ("month", dt.date(2026, 7, 1))
@@ -27,7 +27,7 @@ def answer(no: int, kind: str, score: float | None, low: float | None, high: flo
 
 
 def voice(raw: Raw, as_of: str = "2026-08-15 12:00", **more: Any) -> World:
-    return World(raw, as_of, **more).run(*VOICE)
+    return World(raw, as_of, **more).build("int_kpi_voice")
 
 
 def test_satisfaction_on_every_scale() -> None:

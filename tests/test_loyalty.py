@@ -294,7 +294,7 @@ spends = st.sampled_from((0.0, 999.99, 1000.0, 4999.99, 5000.0))
 runs = st.lists(st.tuples(st.sampled_from((1, 1, 30, 200, 366, 800)), spends, spends), max_size=8)
 
 
-@settings(FEW, max_examples=40)
+@settings(FEW, max_examples=20)
 @given(runs=runs, crm=st.sampled_from((None, "silver", "gold", "unheard_of")))
 def test_tiers_walk_as_a_customer_would_count(models: Models, runs: list, crm: str | None) -> None:
     prepare_tiers(models, {"a": crm, "b": None})

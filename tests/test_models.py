@@ -52,6 +52,19 @@ GRAINS = {
     "fct_follow_ups": "follow_up_id",
     "rpt_response_times": "period_start, clock, slice, slice_value",
     "fct_corrections": "ticket_id, clock",
+    "dim_kpis": "kpi",
+    "fct_kpis": "kpi, period_type, period_start, segment, stage, tier, region, owner_id, "
+    "touchpoint, is_core",
+    "fct_kpi_states": "recorded_on, kpi, slice_kind, slice",
+    "rpt_kpis": "kpi, period_type, period_start, slice_kind, slice",
+    "rpt_kpi_targets": "target_id, period_type, period_start, slice_kind, slice",
+    "rpt_kpi_deviations": "kpi, period_type, period_start, dimension, member",
+    "fct_kpi_findings": "finding_key",
+    "int_kpi_targets": "target_id",
+    "int_kpi_periods": "period_type, period_start",
+    "int_kpi_standings": "customer_id, valid_from",
+    "int_kpi_sums": "kpi, period_type, period_start, slice_kind, slice",
+    "int_kpi_values": "kpi, period_type, period_start, slice_kind, slice",
     "fct_pain_point_cases": "case_id",
     "fct_pain_point_findings": "finding_key",
     "rpt_pain_points": "period_type, period_start, pain_point, touchpoint",
@@ -94,6 +107,12 @@ GRAINS = {
     "int_care_exposures": "experiment_kind, experiment, period, customer_id",
     "int_care_uplift_groups": "experiment_kind, experiment, period",
     "int_care_uplift": "experiment_kind, experiment, period",
+    "rpt_retention": "cohort_month, months_since",
+    "rpt_value": "period_type, period_start, segment",
+    "rpt_care_days": "as_of_on, rule, outcome, gate",
+    "rpt_care_program": "period_type, period_start, rule",
+    "rpt_churn_cases": "period_type, period_start, level",
+    "rpt_cases_of_note": "period_type, period_start, note, place",
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
@@ -796,6 +815,7 @@ def test_migration_adds_up_to_the_customers(built: Company, tomorrow: Company) -
     assert [r["customers"] for r in gone] == [1]
 
 
+@pytest.mark.slow
 def test_same_result_from_shuffled_rows_and_from_a_rerun(
     built: Company, company: Callable[[str], Company], tmp_path: Path
 ) -> None:
@@ -810,6 +830,7 @@ def test_same_result_from_shuffled_rows_and_from_a_rerun(
     assert other.export(tmp_path / "a") == built.export(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_only_customers_and_orders(company: Callable[[str], Company]) -> None:
     rows = {name: random_rows()[name] for name in ("customers", "orders")}
     one = company("bare").prepare(rows, pack="service_desk").build()

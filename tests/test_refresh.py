@@ -63,7 +63,10 @@ def test_changes_lead_to_the_present_state(company: Company) -> None:
 
 
 def test_migration_reconciles_in_every_period(company: Company) -> None:
-    rows = company.rows("select opening + entered - departed - closing from rpt_segment_migration")
+    rows = company.rows(
+        "select opening + new_customers + entered - departed - erased - left_data - closing "
+        "from rpt_segment_migration"
+    )
     assert rows
     assert {row[0] for row in rows} == {0}
 
@@ -142,17 +145,18 @@ def test_the_same_inputs_give_the_same_tables(company: Company) -> None:
     assert found == [(400,)]
 
 
+@pytest.mark.slow
 def test_a_replay_of_an_earlier_day_is_identical_and_moves_nothing(
     company: Company, tmp_path: Path
 ) -> None:
-    """With everything loaded, day three is worked out again: as it would be worked out then."""
+    """With everything loaded, day two is worked out again: as it would be worked out then."""
     home = tmp_path / "home"
     shutil.copytree(company.settings.home, home, symlinks=True)
     settings = company.settings.model_copy(update={"home": home})
     current_file = current_version(settings)
-    original = settings.published / Path(company.summaries[2]["published"]).name
+    original = settings.published / Path(company.summaries[1]["published"]).name
     before = table_text(original)
-    summary = refresh_once(settings, DAYS[2], Steps(quiet=True))
+    summary = refresh_once(settings, DAYS[1], Steps(quiet=True))
     assert not summary["current"]
     assert current_version(settings) == current_file
     assert Path(summary["published"]) == original

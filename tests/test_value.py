@@ -202,7 +202,8 @@ def test_expected_orders_grow_with_time_but_not_beyond_the_rate(model, x, age) -
     ahead = np.array([0.0, 1.0, 10.0, 52.0])
     orders = model.orders_if_alive(x, np.array([age]), ahead)[0]
     assert orders[0] == pytest.approx(0, abs=1e-9)
-    assert (np.diff(orders) > 0).all()
+    assert orders[1] > 0
+    assert (np.diff(orders) >= 0).all()  # what is still to come may be below the last digit
     assert (orders <= (model.r + x) / (model.alpha + age) * ahead * (1 + 1e-6) + 1e-9).all()
     quiet = model.quiet_if_alive(np.array([x]), np.array([age]), 10.0)
     assert 0 <= quiet[0] <= 1
@@ -476,4 +477,4 @@ def test_one_run_a_refresh_is_kept(company: Company) -> None:
         enough = repeaters >= 200
         assert (status == "accepted") == is_used == enough, day
         assert (used, reasons is None, r is not None) == (enough or None, enough, enough)
-    assert [run[1] for run in runs] == ["rejected"] * 4 + ["accepted"]
+    assert [run[1] for run in runs] == ["rejected", "rejected", "accepted"]

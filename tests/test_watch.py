@@ -183,6 +183,7 @@ def test_rows_of_service_wait_for_no_other_load() -> None:
     assert not loaded & {"interactions", "order_lines", "points", "products"}
 
 
+@pytest.mark.slow
 def test_a_round_decides_what_a_refresh_of_the_hour_decides(past: dict[str, Path]) -> None:
     """The same occasions through the same gates, but for what other rules take of the caps."""
     names = ", ".join(f"'{rule.id}'" for rule in service_rules(PACK))
@@ -316,6 +317,7 @@ CLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", CLOCKS)
 def test_open_cases_are_those_a_refresh_of_the_hour_computes(
     past: dict[str, Path], table: str
@@ -338,6 +340,7 @@ def test_open_cases_are_those_a_refresh_of_the_hour_computes(
     assert mine or table == "fct_case_clocks"
 
 
+@pytest.mark.slow
 def test_no_open_clock_is_overlooked(past: dict[str, Path]) -> None:
     since = f"breached_at between '{utc(at(DAY))}' and '{utc(at(LATER))}'"
     clocks = "select ticket_id, clock, breached_at from fct_ticket_clocks where"
@@ -370,6 +373,7 @@ service_round(settings, pack, as_of, as_of)
 """
 
 
+@pytest.mark.slow
 def test_killed_rounds_leave_what_an_undisturbed_one_does(home: Settings, tmp_path: Path) -> None:
     """kill -9 at random moments of three rounds, then one to its end."""
     calm, killed = copied(home, tmp_path / "calm"), copied(home, tmp_path / "killed")

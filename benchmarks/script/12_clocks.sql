@@ -142,7 +142,7 @@ where
     and (m.occasion like 'ticket_opened:%' or m.occasion like 'ticket_solved:%')
 group by m.occasion;
 
--- Each solution waits for a survey; a ticket that is reopened before has another.
+-- Each solution waits sixty days for a survey; a ticket that is reopened before has another.
 create temp table told as
 with turns as (
     select
@@ -174,7 +174,8 @@ asked as (
 ),
 waited as (
     select
-        n.ticket_id, n.cycle, n.solved_at, n.reopened_at,
+        n.ticket_id, n.cycle, n.solved_at,
+        least(n.reopened_at, n.solved_at + interval 60 day) as over_at,
         min(a.asked_at) filter (a.asked_at >= n.solved_at) as asked_at
     from numbered as n
     left join asked as a using (ticket_id)
@@ -182,8 +183,10 @@ waited as (
 )
 select
     ticket_id, cycle, solved_at as started_at,
-    if(reopened_at is null or asked_at < reopened_at, asked_at, null) as stopped_at,
-    if(reopened_at is null or asked_at < reopened_at, null, reopened_at) as ended_at
+    if(asked_at <= over_at, asked_at, null) as stopped_at,
+    if(
+        coalesce(asked_at > over_at, true) and over_at <= getvariable('as_of'), over_at, null
+    ) as ended_at
 from waited;
 
 -- The time in which a complaint or a suggestion waited for the customer or was solved for a while.

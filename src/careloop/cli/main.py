@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sample": ("sample",),
     "quality": ("quality",),
     "marts": ("marts", "sql"),
+    "metrics": ("metrics",),
     "customer": ("customer", "access-log"),
     "explain": ("explain",),
     "rule_diff": ("diff-rules",),

@@ -20,7 +20,6 @@ from careloop.program.base import (
 )
 from careloop.program.kpis import KPIS, LIMITS
 
-
 # Units of durations that count whole days.
 _DAYS = ("d", "w", "mo", "q", "y")
 
@@ -108,6 +107,8 @@ class KpiTarget(Closed):
             mistakes.append(
                 Mistake((slices[1],), getattr(self, slices[1]), f"does not go with {slices[0]}")
             )
+        if self.baseline == "same_month_last_year" and self.every == "week":
+            mistakes.append(Mistake(("baseline",), self.baseline, "is not there of a week"))
         if self.within is not None and split_duration(self.within)[1] not in _DAYS:
             mistakes.append(Mistake(("within",), self.within, "is not in days or longer", _DAYS))
         refuse(mistakes)

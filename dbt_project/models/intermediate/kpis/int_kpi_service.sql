@@ -103,7 +103,8 @@ tickets as (
         tickets.touchpoint,
         {{ local_date("tickets.opened_at") }} as opened_on,
         case
-            when tickets.handed_over_at < {{ as_of }} then {{ local_date("tickets.handed_over_at") }}
+            when tickets.handed_over_at < {{ as_of }}
+                then {{ local_date("tickets.handed_over_at") }}
         end as handed_over_on,
         case
             when outcomes.solved_at < {{ as_of }} then {{ local_date("outcomes.solved_at") }}
@@ -198,6 +199,7 @@ pain_points as (
     from {{ ref("fct_pain_point_findings") }}
 ),
 
+-- The KPI findings of this run are made from this model: those of the run before are seen.
 findings as (
     select
         touchpoint,
@@ -205,6 +207,13 @@ findings as (
         due_on,
         left_on
     from pain_points
+    union all
+    select
+        cast(null as varchar) as touchpoint,
+        cast(null as boolean) as is_core,
+        due_on,
+        left_on
+    from {{ source("run", "previous_kpi_findings") }}
 ),
 
 -- A finding is settled on the day it was left in time, else once its due day is over.
