@@ -43,8 +43,16 @@ UPSTREAM = {
     "starts_at timestamp, ends_at timestamp, seen_until timestamp, is_over boolean",
 }
 ACTIVITY = (
-    "stg_customers", "stg_orders", "stg_interactions", "stg_tickets", "stg_surveys", "int_orders",
-    "int_customer_orders", "fct_orders", "int_kpi_days", "int_kpi_activity",
+    "stg_customers",
+    "stg_orders",
+    "stg_interactions",
+    "stg_tickets",
+    "stg_surveys",
+    "int_orders",
+    "int_customer_orders",
+    "fct_orders",
+    "int_kpi_days",
+    "int_kpi_activity",
 )
 LOYALTY = (*ACTIVITY, "int_kpi_loyalty")
 CARE = (

@@ -134,7 +134,8 @@ def build_marts(settings: Settings) -> None:
         con.execute(
             "insert into rpt_segment_migration by name select 'month' as period_type, "
             "date '2026-07-01' as period_start, 'segment' as dimension, 'core' as value, "
-            "10 as opening, 35 as entered, 5 as departed, 40 as closing"
+            "10 as opening, 5 as new_customers, 32 as entered, 5 as departed, 1 as erased, "
+            "1 as left_data, 40 as closing"
         )
         con.execute(
             "insert into rpt_segment_shares by name select 'core' as segment, 40 as customers, "
@@ -333,6 +334,21 @@ insert into fct_care_decisions by name select 'm' as decision_key, 'withheld' as
     'holdout' as gate, 'x' as gate_reason, 'treated' as arm, false as reached_holdout;
 insert into rpt_care_decisions by name select 'r' as rule, 'send' as outcome, '(none)' as gate,
     'core' as segment from range(2);
+insert into rpt_retention by name select date '2026-05-01' as cohort_month, 1 as months_since,
+    2 as customers, 3 as retained, 1 as returned from range(2);
+insert into rpt_value by name select 'month' as period_type, date '2026-06-01' as period_start,
+    'core' as segment, 2 as buyers, 3 as new_buyers, 2 as orders, 1 as spend, 1 as spend_known
+    from range(2);
+insert into rpt_care_days by name select date '2026-06-01' as as_of_on, 'r' as rule,
+    'send' as outcome, '(none)' as gate, 1 as decisions, 2 as came_up from range(2);
+insert into rpt_care_program by name select 'month' as period_type,
+    date '2026-06-01' as period_start, 'r' as rule, 1 as planned, 2 as messages_sent, 0 as tasks
+    from range(2);
+insert into rpt_churn_cases by name select 'month' as period_type,
+    date '2026-06-01' as period_start, 'high' as level, -1 as opening, 0 as closing from range(2);
+insert into rpt_cases_of_note by name select 'month' as period_type,
+    date '2026-06-01' as period_start, 'praised' as note, 2 as place, 1 as cases_noted
+    from range(2);
 insert into rpt_run by name select date '2026-07-01' as as_of_on;
 """
 
@@ -424,7 +440,7 @@ def test_every_critical_expectation_can_fail(
          ("rpt_segment_shares.phone",)),
         ("marts damaged", "marts.rpt_segment_shares", "the segments add up", None, ()),
         ("marts damaged", "marts.dim_customers", "segment is one of core", 1, ("customer_id4",)),
-        ("marts damaged", "marts.rpt_segment_migration", "opening + entered − left = closing", 1,
+        ("marts damaged", "marts.rpt_segment_migration", "opening + new + entered − left", 1,
          ("month/2026-07-01/segment/core",)),
     ],
 )  # fmt: skip

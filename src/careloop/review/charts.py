@@ -28,6 +28,8 @@ FONT = (
     'system-ui, -apple-system, "Segoe UI", "PingFang SC", "Hiragino Sans GB", '
     '"Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", sans-serif'
 )
+# Effects are smaller than what they are effects on.
+EFFECT_DIGITS = {"share": 2, "score_5": 3, "score_100": 2, "nps": 2, "hours": 2, "days": 2}
 ROW = 30  # height of a bar's row, px
 
 CONFIG: dict[str, Any] = {
@@ -189,7 +191,7 @@ def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
             "label": row["label"],
             "kind": kind,
             "effect": float(row[key] or 0),
-            "text": say.change(row[key], unit, _EFFECT_DIGITS.get(unit)),
+            "text": say.change(row[key], unit, EFFECT_DIGITS.get(unit)),
         }
         for row in rows
         for kind, key in zip(kinds, ("rate", "mix"), strict=True)
@@ -462,9 +464,6 @@ def stacked(say: Words, rows: Sequence[Row], unit: str = "number") -> dict[str, 
         .transform_filter("datum.fits"),
     ]
     return _spec(alt.layer(*layers), alt.Step(ROW))
-
-
-_EFFECT_DIGITS = {"share": 2, "score_5": 3, "score_100": 2, "nps": 2}
 
 
 def _spec(chart: Any, height: Any, width: Any = "container") -> dict[str, Any]:

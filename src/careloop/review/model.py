@@ -25,7 +25,11 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """A table of the review and its Excel sheet. rows: values by column key, unformatted; None is
-    unknown. short: rows shown in the page, the rest only in Excel."""
+    unknown. short: rows shown in the page, the rest only in Excel; 0: Excel only.
+
+    Beside its values a row may have, for the page: <key>_note, small below the value; <key>_sign,
+    before it (≥); <key>_tone, good or bad.
+    """
 
     id: str
     title: str

@@ -104,6 +104,11 @@ CARRIED = {
         "agent_id varchar, agent_no integer, agent_answered bigint, answered_on date, "
         "channel varchar, touchpoint varchar, kind varchar, as_of timestamp",
     ),
+    "care_days": (
+        "rpt_care_days",
+        "as_of_on date, rule varchar, outcome varchar, gate varchar, decisions bigint, "
+        "came_up bigint, as_of timestamp",
+    ),
     "freshness": (
         "meta_freshness",
         "entity varchar, as_of timestamp, row_count bigint, latest_event_at timestamp",

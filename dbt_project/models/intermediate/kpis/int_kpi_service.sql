@@ -103,7 +103,8 @@ tickets as (
         tickets.touchpoint,
         {{ local_date("tickets.opened_at") }} as opened_on,
         case
-            when tickets.handed_over_at < {{ as_of }} then {{ local_date("tickets.handed_over_at") }}
+            when tickets.handed_over_at < {{ as_of }}
+                then {{ local_date("tickets.handed_over_at") }}
         end as handed_over_on,
         case
             when outcomes.solved_at < {{ as_of }} then {{ local_date("outcomes.solved_at") }}
