@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "customer": ("customer", "access-log"),
     "explain": ("explain",),
     "rule_diff": ("diff-rules",),
+    "calibrate": ("calibrate",),
     "preview": ("preview",),
     "dispatch": ("plan", "dispatch", "ledger"),
     "service": ("service",),
