@@ -30,8 +30,12 @@ deliveries as (
     select * from {{ ref("fct_care_deliveries") }}
 ),
 
-responses as (
-    select * from {{ ref("int_care_responses") }}
+tasks as (
+    select
+        task_id,
+        done_at
+    from {{ ref("register_follow_ups") }}
+    where origin = 'careloop'
 ),
 
 rules as (
@@ -74,18 +78,20 @@ contacts as (
         deliveries.kind,
         deliveries.state,
         deliveries.contact_on,
+        deliveries.kind = 'task' or not deliveries.is_bounced as is_accepted,
         deliveries.is_bounced,
+        deliveries.is_opened as is_opening_seen,
         deliveries.is_opened or deliveries.is_clicked as is_opened,
         deliveries.conversion,
         deliveries.counted_until,
-        case when deliveries.kind = 'task' then responses.done_at else deliveries.sent_at end
+        case when deliveries.kind = 'task' then tasks.done_at else deliveries.sent_at end
             as contacted_at,
         case
             when deliveries.occasion like 'birthday:____' then 'birthday'
             when deliveries.occasion like 'membership:____' then 'membership'
         end as anniversary
     from deliveries
-    left join responses on deliveries.message_id = responses.message_id
+    left join tasks on deliveries.message_id = tasks.task_id
 ),
 
 planned as (
@@ -93,7 +99,7 @@ planned as (
         contacts.customer_id,
         bit_or(day_bits.in_periods) as planned_in,
         bit_or(case
-            when contacts.contacted_at < {{ as_of }} and not contacts.is_bounced
+            when contacts.contacted_at < {{ as_of }} and contacts.is_accepted
                 then day_bits.in_periods
         end) as reached_in,
         bit_or(case when contacts.purpose = 'marketing' then day_bits.in_periods end)
@@ -102,7 +108,7 @@ planned as (
             when
                 contacts.purpose = 'marketing'
                 and contacts.contacted_at < {{ as_of }}
-                and not contacts.is_bounced
+                and contacts.is_accepted
                 then day_bits.in_periods
         end) as targets_reached_in
     from contacts
@@ -124,7 +130,7 @@ made as (
 openable_channels as (
     select distinct channel
     from contacts
-    where kind <> 'task' and is_opened
+    where kind <> 'task' and is_opening_seen
 ),
 
 greetings as (
@@ -175,6 +181,7 @@ counted as (
         ) }} as openable,
         {{ one_if(
             "made.kind <> 'task' and not made.is_bounced and made.is_opened"
+            ~ " and openable_channels.channel is not null"
         ) }} as opened,
         {{ one_if("made.counted_until < " ~ as_of) }} as convertible,
         {{ one_if("made.counted_until < " ~ as_of ~ " and made.conversion = 'converted'") }}
