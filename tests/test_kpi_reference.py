@@ -37,7 +37,7 @@ MADE = (
     "fct_care_deliveries", "register_follow_ups",
     "int_kpi_targets", "int_kpi_periods", "int_kpi_standings", "int_kpi_days", "int_kpi_activity",
     "int_kpi_care", "int_kpi_loyalty", "int_kpi_voice", "int_kpi_service", "int_kpi_state",
-    "int_kpi_facts", "fct_kpis", "int_kpi_sums",
+    "int_kpi_facts", "int_kpi_cells", "int_kpi_sums",
 )  # fmt: skip
 
 

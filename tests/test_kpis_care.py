@@ -222,7 +222,9 @@ def test_buyers_at_business_occasions() -> None:
     # While its last day runs it is not judged.
     early = Care({"orders": made}, "2026-06-21 23:59", "online_crm").sums()
     assert ("occasion_participation", "month", dt.date(2026, 6, 1)) not in early
-    assert ("occasion_participation", *JULY) not in Care({"orders": made}, pack="b2b_service").sums()
+    assert ("occasion_participation", *JULY) not in Care(
+        {"orders": made}, pack="b2b_service"
+    ).sums()
 
 
 def test_one_row_per_customer_and_period() -> None:

@@ -100,3 +100,19 @@ def test_what_is_asked_wrongly_is_told_plainly(company: Company) -> None:
     assert done.returncode == 2
     assert "`forecast` is no command of MetricFlow" in done.stderr
     assert "query" in done.stderr
+
+
+@pytest.mark.slow
+def test_owners_have_the_values_of_the_mart(company: Company, tmp_path: Path) -> None:
+    metric = "sla_on_time_rate_by_owner"
+    rows = ask(
+        company, tmp_path / "owners.csv", [metric],
+        "--group-by", "kpi_owner__owner", "--end-time", "2026-09-30",
+    )  # fmt: skip
+    wanted = company.rows(
+        "select slice, value from rpt_kpis where kpi = 'sla_on_time_rate' "
+        "and slice_kind = 'owner' and period_type = 'quarter' and period_start = '2026-07-01'"
+    )
+    found = {row["kpi_owner__owner"]: float(row[metric]) for row in rows}
+    assert found == pytest.approx(dict(wanted))
+    assert len(found) > 3

@@ -38,6 +38,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "channels": ("channels",),
     "feedback": ("feedback", "receiver"),
     "erase": ("erase",),
+    "review": ("review",),
+    "chart": ("chart",),
+    "docs": ("docs",),
     "prefect": ("up", "deploy"),
 }
 
