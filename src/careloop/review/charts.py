@@ -48,7 +48,7 @@ CONFIG: dict[str, Any] = {
         "labelLimit": 170,
     },
     "axisY": {"domain": False, "ticks": False},
-    "axisX": {"grid": False},
+    "axisX": {"grid": False, "labelSeparation": 8},
     "legend": {
         "orient": "top",
         "title": None,

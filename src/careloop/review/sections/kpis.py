@@ -32,7 +32,7 @@ def build(reader: Reader) -> Section:
     blocks: list[Table | Chart] = []
     if targets:
         blocks.append(_targets(say, targets, past))
-        blocks += _trends(say, targets, past)
+        blocks += _trends(say, [r for r in targets if r["state"] != "not_enough_data"], past)
     if len(rows) > len(targets):
         blocks.append(_owners(say, [row for row in rows if row["slice_kind"] == "owner"]))
     others = _free(say, reader)
