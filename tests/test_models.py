@@ -116,6 +116,7 @@ GRAINS = {
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
+    "rpt_return_intervals": "month_start, interval_days",
     "rpt_loads": "batch_id",
     "rpt_run": "run_id",
     "rpt_profile_coverage": "attribute",

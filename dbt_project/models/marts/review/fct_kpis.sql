@@ -4,8 +4,18 @@ facts as (
     select * from {{ ref("int_kpi_facts") }}
 ),
 
-periods as (
-    select * from {{ ref("int_kpi_periods") }}
+-- Numbers stand for KPI and period, and for where a customer is: texts would take twice the time.
+counted as (
+    select
+        kpis.kpi,
+        periods.period_type,
+        periods.period_start,
+        periods.starts_at,
+        row_number() over (
+            order by kpis.position, periods.period_type, periods.period_start
+        ) as count_no
+    from {{ source("program", "kpis") }} as kpis
+    cross join {{ ref("int_kpi_periods") }} as periods
 ),
 
 standings as (
@@ -13,61 +23,104 @@ standings as (
         customer_id,
         coalesce(valid_from, timestamp '1000-01-01') as valid_from,
         coalesce(valid_until, timestamp '9999-01-01') as valid_until,
-        segment,
-        stage,
-        tier,
-        region,
-        account_manager_id
-    from {{ ref("int_kpi_standings") }}
-),
-
--- How a customer stood when the period began: what came of it must not decide where it counts.
-placed as (
-    select
-        facts.*,
-        standings.segment,
-        standings.stage,
-        standings.tier,
-        standings.region,
-        coalesce(facts.owner_id, standings.account_manager_id) as owner
-    from facts
-    inner join periods
-        on
-            facts.period_type = periods.period_type
-            and facts.period_start = periods.period_start
-    left join standings
-        on
-            facts.customer_id = standings.customer_id
-            and periods.starts_at >= standings.valid_from
-            and periods.starts_at < standings.valid_until
-),
-
-final as (
-    select
-        kpi,
-        period_type,
-        period_start,
         coalesce(segment, '(unknown)') as segment,
         coalesce(stage, '(unknown)') as stage,
         coalesce(tier, '(unknown)') as tier,
         coalesce(region, '(unknown)') as region,
-        coalesce(owner, '(unknown)') as owner_id,
-        coalesce(touchpoint, '(unknown)') as touchpoint,
-        is_core,
-        cast(sum(numerator) as decimal(38, 6)) as numerator,
-        cast(sum(denominator) as decimal(38, 6)) as denominator
-    from placed
-    group by
-        kpi,
-        period_type,
-        period_start,
+        account_manager_id
+    from {{ ref("int_kpi_standings") }}
+),
+
+distinct_places as (
+    select distinct
         segment,
         stage,
         tier,
-        region,
-        owner,
-        touchpoint,
-        is_core
+        region
+    from standings
+    union
+    select
+        '(unknown)' as segment,
+        '(unknown)' as stage,
+        '(unknown)' as tier,
+        '(unknown)' as region
+),
+
+places as (
+    select
+        *,
+        case
+            when
+                segment = '(unknown)' and stage = '(unknown)'
+                and tier = '(unknown)' and region = '(unknown)'
+                then 0
+            else row_number() over (order by segment, stage, tier, region)
+        end as place_no
+    from distinct_places
+),
+
+placed as (
+    select
+        standings.customer_id,
+        standings.valid_from,
+        standings.valid_until,
+        standings.account_manager_id,
+        places.place_no
+    from standings
+    inner join places
+        on
+            standings.segment = places.segment
+            and standings.stage = places.stage
+            and standings.tier = places.tier
+            and standings.region = places.region
+),
+
+-- How a customer stood when the period began: what came of it must not decide where it counts.
+cells as (
+    select
+        counted.count_no,
+        coalesce(placed.place_no, 0) as place_no,
+        coalesce(facts.owner_id, placed.account_manager_id) as owner,
+        facts.touchpoint,
+        facts.is_core,
+        sum(facts.numerator) as numerator,
+        sum(facts.denominator) as denominator
+    from facts
+    inner join counted
+        on
+            facts.kpi = counted.kpi
+            and facts.period_type = counted.period_type
+            and facts.period_start = counted.period_start
+    left join placed
+        on
+            facts.customer_id = placed.customer_id
+            and counted.starts_at >= placed.valid_from
+            and counted.starts_at < placed.valid_until
+    group by
+        counted.count_no,
+        coalesce(placed.place_no, 0),
+        coalesce(facts.owner_id, placed.account_manager_id),
+        facts.touchpoint,
+        facts.is_core
+),
+
+final as (
+    select
+        counted.kpi,
+        counted.period_type,
+        counted.period_start,
+        places.segment,
+        places.stage,
+        places.tier,
+        places.region,
+        coalesce(cells.owner, '(unknown)') as owner_id,
+        coalesce(cells.touchpoint, '(unknown)') as touchpoint,
+        cells.is_core,
+        cast(cells.numerator as decimal(38, 6)) as numerator,
+        cast(cells.denominator as decimal(38, 6)) as denominator
+    from cells
+    inner join counted on cells.count_no = counted.count_no
+    inner join places on cells.place_no = places.place_no
 )
 
 select * from final

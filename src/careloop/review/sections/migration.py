@@ -177,4 +177,5 @@ def _table(say: Words, rows: list[Row], dimension: str) -> Table:
         shares.insert(1, ("expected_share", "share"))
     listed = columns(say, ("value", "text"), *kinds, *shares)
     title = say(f"table_{dimension}")
-    return Table(f"migration-{dimension}-table", title, listed, tuple(shown), say("note"))
+    kept = tuple({column.key: row[column.key] for column in listed} for row in shown)
+    return Table(f"migration-{dimension}-table", title, listed, kept, say("note"))
