@@ -134,7 +134,8 @@ def build_marts(settings: Settings) -> None:
         con.execute(
             "insert into rpt_segment_migration by name select 'month' as period_type, "
             "date '2026-07-01' as period_start, 'segment' as dimension, 'core' as value, "
-            "10 as opening, 35 as entered, 5 as departed, 40 as closing"
+            "10 as opening, 5 as new_customers, 32 as entered, 5 as departed, 1 as erased, "
+            "1 as left_data, 40 as closing"
         )
         con.execute(
             "insert into rpt_segment_shares by name select 'core' as segment, 40 as customers, "
@@ -268,6 +269,22 @@ insert into fct_pain_point_cases by name select 'c' as case_id, 'slow' as pain_p
     from range(2);
 insert into fct_pain_point_findings by name select 'f' as finding_key,
     date '2026-06-01' as found_on, date '2026-05-01' as left_on from range(2);
+insert into dim_kpis by name select 'k' as kpi from range(2);
+insert into fct_kpis by name select 'k' as kpi, 'month' as period_type,
+    date '2026-06-01' as period_start, 0 as denominator from range(2);
+insert into fct_kpi_states by name select date '2026-06-01' as recorded_on, 'k' as kpi,
+    'all' as slice_kind, '(all)' as slice from range(2);
+insert into rpt_kpis by name select 'k' as kpi, 'month' as period_type, 'share' as unit,
+    date '2026-06-01' as period_start, 'all' as slice_kind, '(all)' as slice, 1.5 as value,
+    'met' as state from range(2);
+insert into rpt_kpi_targets by name select 't' as target_id, 'month' as period_type,
+    date '2026-06-01' as period_start, 'all' as slice_kind, '(all)' as slice,
+    'nice' as state from range(2);
+insert into rpt_kpi_deviations by name select 'k' as kpi, 'month' as period_type,
+    date '2026-06-01' as period_start, 'segment' as dimension, 'core' as member,
+    0.1 as total_effect, 0.1 as total_previous_value, 0.5 as total_value from range(2);
+insert into fct_kpi_findings by name select 'f' as finding_key, date '2026-06-02' as found_on,
+    date '2026-06-01' as due_on from range(2);
 insert into rpt_pain_points by name select 'rolling' as period_type,
     date '2026-06-01' as period_start, 'slow' as pain_point, 'use' as touchpoint,
     1.5 as score, 3 as customers_touched, 2 as customers_active from range(2);
@@ -319,6 +336,21 @@ insert into rpt_return_intervals by name select date '2026-06-01' as month_start
     0 as interval_days, 2 as returns, 1 as visits from range(2);
 insert into rpt_care_decisions by name select 'r' as rule, 'send' as outcome, '(none)' as gate,
     'core' as segment from range(2);
+insert into rpt_retention by name select date '2026-05-01' as cohort_month, 1 as months_since,
+    2 as customers, 3 as retained, 1 as returned from range(2);
+insert into rpt_value by name select 'month' as period_type, date '2026-06-01' as period_start,
+    'core' as segment, 2 as buyers, 3 as new_buyers, 2 as orders, 1 as spend, 1 as spend_known
+    from range(2);
+insert into rpt_care_days by name select date '2026-06-01' as as_of_on, 'r' as rule,
+    'send' as outcome, '(none)' as gate, 1 as decisions, 2 as came_up from range(2);
+insert into rpt_care_program by name select 'month' as period_type,
+    date '2026-06-01' as period_start, 'r' as rule, 1 as planned, 2 as messages_sent, 0 as tasks
+    from range(2);
+insert into rpt_churn_cases by name select 'month' as period_type,
+    date '2026-06-01' as period_start, 'high' as level, -1 as opening, 0 as closing from range(2);
+insert into rpt_cases_of_note by name select 'month' as period_type,
+    date '2026-06-01' as period_start, 'praised' as note, 2 as place, 1 as cases_noted
+    from range(2);
 insert into rpt_run by name select date '2026-07-01' as as_of_on;
 """
 
@@ -410,7 +442,7 @@ def test_every_critical_expectation_can_fail(
          ("rpt_segment_shares.phone",)),
         ("marts damaged", "marts.rpt_segment_shares", "the segments add up", None, ()),
         ("marts damaged", "marts.dim_customers", "segment is one of core", 1, ("customer_id4",)),
-        ("marts damaged", "marts.rpt_segment_migration", "opening + entered − left = closing", 1,
+        ("marts damaged", "marts.rpt_segment_migration", "opening + new + entered − left", 1,
          ("month/2026-07-01/segment/core",)),
     ],
 )  # fmt: skip

@@ -63,7 +63,10 @@ def test_changes_lead_to_the_present_state(company: Company) -> None:
 
 
 def test_migration_reconciles_in_every_period(company: Company) -> None:
-    rows = company.rows("select opening + entered - departed - closing from rpt_segment_migration")
+    rows = company.rows(
+        "select opening + new_customers + entered - departed - erased - left_data - closing "
+        "from rpt_segment_migration"
+    )
     assert rows
     assert {row[0] for row in rows} == {0}
 

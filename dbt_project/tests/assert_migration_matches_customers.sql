@@ -6,8 +6,18 @@ migration as (
     select * from {{ ref("rpt_segment_migration") }}
 ),
 
+erasures as (
+    select * from {{ source("run", "erasures") }}
+    where erased_at <= {{ as_of_utc() }}
+),
+
 customers as (
-    select * from {{ ref("dim_customers") }}
+    select
+        case when erasures.customer_id is null then customers.segment else '(erased)' end
+            as segment,
+        case when erasures.customer_id is null then customers.stage else '(erased)' end as stage
+    from {{ ref("dim_customers") }} as customers
+    left join erasures on customers.customer_id = erasures.customer_id
 ),
 
 current_closing as (

@@ -1,6 +1,6 @@
 """Reading what is published."""
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -99,6 +99,13 @@ def decisions_file(settings: Settings, as_of_local: datetime, *, watch: bool = F
     program's wall time. One file per as_of; a run of the same as_of replaces it. watch: those
     of the watch, which has files of its own beside the refresh's."""
     return settings.decisions / f"as_of={as_of_local:%Y%m%dT%H%M}{WATCH * watch}.parquet"
+
+
+def decisions_before(settings: Settings, day: date) -> Path | None:
+    """The archive of the last refresh that decided before a local day, if there is one."""
+    end = decisions_file(settings, datetime.combine(day, time())).name
+    files = [path for path in decision_files(settings) if not is_of_watch(path)]
+    return max((path for path in files if path.name < end), default=None)
 
 
 def watch_files(settings: Settings) -> list[Path]:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sample": ("sample",),
     "quality": ("quality",),
     "marts": ("marts", "sql"),
+    "metrics": ("metrics",),
     "customer": ("customer", "access-log"),
     "explain": ("explain",),
     "rule_diff": ("diff-rules",),
@@ -37,6 +38,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "channels": ("channels",),
     "feedback": ("feedback", "receiver"),
     "erase": ("erase",),
+    "review": ("review",),
+    "chart": ("chart",),
+    "docs": ("docs",),
     "prefect": ("up", "deploy"),
 }
 

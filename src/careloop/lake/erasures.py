@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -48,6 +49,13 @@ class Erasures:
                     f"{path} is damaged", "restore it: erased customers would come back"
                 ) from error
         return self._names
+
+    def times(self) -> dict[str, datetime]:
+        """Pseudonym → when the customer was erased (UTC), in the order it happened."""
+        path = self._list()
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        found = [json.loads(line) for line in lines]
+        return {one["pseudonym"]: datetime.fromisoformat(one["at"]) for one in found}
 
     def pseudonym(self, customer_id: str) -> str:
         """What the customer is called once erased; of a pseudonym, itself."""

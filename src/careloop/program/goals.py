@@ -12,13 +12,16 @@ from careloop.program.base import (
     Level,
     Line,
     Mistake,
-    Period,
     Purpose,
     Share,
     Text,
     refuse,
+    split_duration,
 )
 from careloop.program.kpis import KPIS, LIMITS
+
+# Units of durations that count whole days.
+_DAYS = ("d", "w", "mo", "q", "y")
 
 
 def _kpi_mistakes(kpi: str, value: float | None, key: str) -> list[Mistake]:
@@ -54,10 +57,15 @@ class KpiTarget(Closed):
         Literal["start_quarter", "start_month", "year_before_start", "same_month_last_year"] | None
     ) = Field(None, description="What a change is measured from; the start is goals.started_on.")
     baseline_value: float | None = Field(
-        None, description="Known value at the start, in the KPI's unit; measured if left out."
+        None,
+        description="Known value at the start, in the KPI's unit; measured if left out: over the "
+        "baseline, or that month, quarter or year before the start which fits `every`.",
     )
     within: Duration | None = Field(None, description="Deadline from the start; now if left out.")
-    every: Period = Field("quarter", description="Period it is measured over.")
+    every: Literal["week", "month", "quarter", "year"] = Field(
+        "quarter", description="Period it is measured over; a year is the last 12 months."
+    )
+    critical: bool = Field(False, description="Whoever answers for the program is told of a miss.")
 
     @model_validator(mode="after")
     def _target(self) -> Self:
@@ -90,6 +98,19 @@ class KpiTarget(Closed):
                         f"goes the wrong way: {better} is better for {self.kpi}",
                     )
                 )
+        slices = [
+            key
+            for key in ("touchpoint", "segment", "stage", "core_only", "by_owner")
+            if getattr(self, key)
+        ]
+        if len(slices) > 1:
+            mistakes.append(
+                Mistake((slices[1],), getattr(self, slices[1]), f"does not go with {slices[0]}")
+            )
+        if self.baseline == "same_month_last_year" and self.every == "week":
+            mistakes.append(Mistake(("baseline",), self.baseline, "is not there of a week"))
+        if self.within is not None and split_duration(self.within)[1] not in _DAYS:
+            mistakes.append(Mistake(("within",), self.within, "is not in days or longer", _DAYS))
         refuse(mistakes)
         return self
 
@@ -98,7 +119,9 @@ class WatchedKpi(Closed):
     """A KPI reported without a target."""
 
     kpi: Id = Field(description="The KPI.")
-    every: Period = Field(description="Period it is reported for.")
+    every: Literal["week", "month", "quarter", "year"] = Field(
+        description="Period it is reported for."
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -110,7 +133,9 @@ class Goals(Closed):
     """KPI targets."""
 
     started_on: date | None = Field(
-        None, description="First day of the program; the first day with data if left out."
+        None,
+        description="First day of the program; the first day of the first month with data if "
+        "left out.",
     )
     targets: list[KpiTarget] = Field(description="The targets.")
     watched: list[WatchedKpi] = Field(default=[], description="KPIs reported without a target.")

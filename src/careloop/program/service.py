@@ -144,3 +144,21 @@ class Operation(Closed):
     staff_quarters: Annotated[int, Field(ge=1, le=12)] = Field(
         4, description="Calendar quarters of the staff view, the running one included."
     )
+    kpi_months: Annotated[int, Field(ge=1, le=60)] = Field(
+        13, description="Months that KPIs are counted for, besides the running one."
+    )
+    kpi_quarters: Annotated[int, Field(ge=1, le=20)] = Field(
+        6, description="Quarters that KPIs are counted for, besides the running one."
+    )
+    care_answer_days: PositiveInt = Field(
+        30, description="Days after care in which an answer is about that care."
+    )
+    occasion_days: Annotated[int, Field(ge=0, le=60)] = Field(
+        7, description="Days before and after a business occasion in which an order is part of it."
+    )
+    community_kinds: list[Id] = Field(
+        default=["post"], description="Kinds of interactions that are activity in the community."
+    )
+    community_days: PositiveInt = Field(
+        180, description="Days before a period in which activity makes a member of the community."
+    )

@@ -17,6 +17,7 @@ from careloop.program.base import Closed, Text, duration_seconds, split_duration
 from careloop.program.calendar import calendar_days, occasion_days, work_intervals
 from careloop.program.conditions import Condition, condition_sql, condition_text, reason_sql
 from careloop.program.keywords import any_pattern
+from careloop.program.kpis import KPIS
 from careloop.program.model import Program
 from careloop.program.rule_tables import rule_tables
 from careloop.program.table_data import TableData
@@ -48,6 +49,7 @@ def program_tables(program: Program, first_day: date, last_day: date) -> dict[st
         "activity_levels": _rules(program.activity.levels, "level"),
         **_calendar(program, first_day, last_day),
         "exchange_rates": _exchange_rates(program),
+        "kpis": _kpis(),
         "rfm_bands": _rfm_bands(program),
         **_tag_tables(program),
         **rule_tables(program),
@@ -205,6 +207,24 @@ def _exchange_rates(program: Program) -> TableData:
     rates = {program.currency: 1.0, **program.exchange_rates}
     columns = {"currency": pa.string(), "rate": pa.float64()}
     return TableData(columns, [(name, float(rates[name])) for name in sorted(rates)])
+
+
+def _kpis() -> TableData:
+    """The KPIs there are, the same for every pack."""
+    texts = ("about", "numerator", "denominator")
+    columns = {
+        "position": pa.int32(),
+        "kpi": pa.string(),
+        **dict.fromkeys(("unit", "better", "of"), pa.string()),
+        **dict.fromkeys(("is_state", "is_proportion"), pa.bool_()),
+        **{f"{text}_{language}": pa.string() for text in texts for language in ("en", "zh")},
+        "models": pa.string(),
+    }
+    table = TableData(columns)
+    for position, kpi in enumerate(KPIS.values(), 1):
+        values = {**vars(kpi), "is_proportion": kpi.is_proportion, "models": ", ".join(kpi.models)}
+        table.rows.append((position, kpi.name, *(values[key] for key in list(columns)[2:])))
+    return table
 
 
 def _rfm_bands(program: Program) -> TableData:

@@ -24,9 +24,9 @@ _DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours
 
 @cache
 def texts(part: str) -> dict[str, dict[str, str]]:
-    """The texts of a section, or of ``words`` for those of all."""
+    """The texts of a section, of the page, or of ``words`` for those of all."""
     folder = files("careloop.review")
-    path = folder / "words.yml" if part == "words" else folder / "sections" / f"{part}.yml"
+    path = folder / f"{part}.yml" if part in ("page", "words") else folder / f"sections/{part}.yml"
     return yaml.safe_load(path.read_text("utf-8")) or {}
 
 
@@ -137,14 +137,16 @@ class Words:
         value = row.get(column.key)
         if value is None or column.kind in ("trend",):
             return UNKNOWN
-        return self.read(value, column.kind, column.digits, row.get("unit"))
+        sign = row.get(f"{column.key}_sign")
+        text = self.read(value, column.kind, column.digits, row.get("unit"))
+        return f"{sign} {text}" if sign else text
 
     def read(self, value: Any, kind: Kind, digits: int = 0, unit: str | None = None) -> str:
         """A value of a kind of column. unit: of the row, for kinds by_unit and change."""
         if kind == "by_unit":
             return self.value(value, unit or "number")
         if kind == "change":
-            return self.change(value, unit or "number")
+            return self.change(value, unit or "number", digits or None)
         if kind == "state":
             return self.state(str(value))
         if kind == "share":
@@ -188,8 +190,11 @@ class Words:
         return UNKNOWN if state is None else self(f"state_{state}")
 
     def kpi(self, name: str) -> str:
-        """The title of a KPI."""
-        return getattr(KPIS[name], f"about_{self.language}")
+        """The title of a KPI; in English its id, readable."""
+        if self.language == "zh":
+            return KPIS[name].about_zh
+        entry = texts("words").get(f"kpi_{name}")
+        return entry["en"] if entry else name.replace("_", " ").capitalize()
 
     def dimension(self, name: str) -> str:
         """segment, stage, tier, region, owner, touchpoint, core."""
@@ -202,6 +207,10 @@ class Words:
         if value == "(all)":
             return self("all")
         return self._titles(dimension).get(str(value), str(value))
+
+    def members(self, dimension: str | None) -> list[str]:
+        """The members of a dimension the program knows, in its order."""
+        return list(self._titles(dimension or ""))
 
     def _titles(self, dimension: str) -> dict[str, str]:
         program = self.program

@@ -63,6 +63,17 @@ CARRIED = {
         "is_core boolean, found_on date, due_on date, left_on date, is_late boolean, "
         "as_of timestamp",
     ),
+    "kpi_states": (
+        "fct_kpi_states",
+        "recorded_on date, kpi varchar, slice_kind varchar, slice varchar, "
+        "numerator decimal(38, 6), denominator decimal(38, 6), as_of timestamp",
+    ),
+    "kpi_findings": (
+        "fct_kpi_findings",
+        "finding_key varchar, rule varchar, level varchar, kpi varchar, stage varchar, "
+        "found_on date, due_on date, left_on date, is_late boolean, value_found double, "
+        "limit_value double, as_of timestamp",
+    ),
     "churn_model_runs": (
         "fct_churn_model_runs",
         "churn_model_run varchar, as_of timestamp, as_of_on date, model varchar, version "
@@ -92,6 +103,11 @@ CARRIED = {
         "period varchar, period_start date, sample_no integer, ticket_id varchar, "
         "agent_id varchar, agent_no integer, agent_answered bigint, answered_on date, "
         "channel varchar, touchpoint varchar, kind varchar, as_of timestamp",
+    ),
+    "care_days": (
+        "rpt_care_days",
+        "as_of_on date, rule varchar, outcome varchar, gate varchar, decisions bigint, "
+        "came_up bigint, as_of timestamp",
     ),
     "freshness": (
         "meta_freshness",

@@ -1,8 +1,62 @@
 with
 
-changes as (
-    select * from {{ ref("fct_customer_changes") }}
+recorded as (
+    select
+        customer_id,
+        dimension,
+        from_value,
+        to_value,
+        changed_on,
+        as_of
+    from {{ ref("fct_customer_changes") }}
     where dimension in ('segment', 'stage')
+),
+
+erasures as (
+    select * from {{ source("run", "erasures") }}
+    where erased_at <= {{ as_of_utc() }}
+),
+
+-- Who is erased stays in the data under a pseudonym, but in no segment of the balance.
+changes as (
+    select
+        recorded.customer_id,
+        recorded.dimension,
+        case
+            when recorded.as_of >= erasures.erased_at and recorded.from_value is not null
+                then '(erased)'
+            else recorded.from_value
+        end as from_value,
+        case
+            when recorded.as_of >= erasures.erased_at and recorded.to_value is not null
+                then '(erased)'
+            else recorded.to_value
+        end as to_value,
+        recorded.changed_on,
+        recorded.as_of
+    from recorded
+    left join erasures on recorded.customer_id = erasures.customer_id
+    where
+        erasures.customer_id is null
+        or recorded.as_of < erasures.erased_at
+        or recorded.from_value is null
+        or recorded.to_value is null
+    union all
+    select
+        recorded.customer_id,
+        recorded.dimension,
+        nullif({{ latest("coalesce(recorded.to_value, '(gone)')", "recorded.as_of") }}, '(gone)')
+            as from_value,
+        '(erased)' as to_value,
+        {{ local_date("erasures.erased_at") }} as changed_on,
+        erasures.erased_at as as_of
+    from recorded
+    inner join erasures
+        on
+            recorded.customer_id = erasures.customer_id
+            and recorded.as_of < erasures.erased_at
+    group by recorded.customer_id, recorded.dimension, erasures.erased_at
+    having {{ latest("coalesce(recorded.to_value, '(gone)')", "recorded.as_of") }} <> '(gone)'
 ),
 
 monthly as (

@@ -25,14 +25,16 @@ titles as (
         'segment' as dimension,
         segment as value,
         title_en,
-        title_zh
+        title_zh,
+        expected_share
     from {{ source("program", "segments") }}
     union all
     select
         'stage' as dimension,
         stage as value,
         title_en,
-        title_zh
+        title_zh,
+        cast(null as double) as expected_share
     from {{ source("program", "stages") }}
 ),
 
@@ -42,8 +44,11 @@ entries as (
         period_start,
         dimension,
         to_value as value,
-        sum(customers) as entered,
-        0 as departed
+        coalesce(sum(customers) filter (where from_value = '(entered)'), 0) as new_customers,
+        coalesce(sum(customers) filter (where from_value <> '(entered)'), 0) as entered,
+        0 as departed,
+        0 as erased,
+        0 as left_data
     from flows
     where to_value <> '(gone)'
     group by period_type, period_start, dimension, to_value
@@ -55,8 +60,13 @@ exits as (
         period_start,
         dimension,
         from_value as value,
+        0 as new_customers,
         0 as entered,
-        sum(customers) as departed
+        coalesce(
+            sum(customers) filter (where to_value not in ('(gone)', '(erased)')), 0
+        ) as departed,
+        coalesce(sum(customers) filter (where to_value = '(erased)'), 0) as erased,
+        coalesce(sum(customers) filter (where to_value = '(gone)'), 0) as left_data
     from flows
     where from_value <> '(entered)'
     group by period_type, period_start, dimension, from_value
@@ -68,8 +78,12 @@ movements as (
         period_start,
         dimension,
         value,
+        sum(new_customers) as new_customers,
         sum(entered) as entered,
-        sum(departed) as departed
+        sum(departed) as departed,
+        sum(erased) as erased,
+        sum(left_data) as left_data,
+        sum(new_customers + entered - departed - erased - left_data) as net
     from (
         select * from entries
         union all
@@ -118,9 +132,13 @@ grid as (
 balances as (
     select
         grid.*,
+        coalesce(movements.new_customers, 0) as new_customers,
         coalesce(movements.entered, 0) as entered,
         coalesce(movements.departed, 0) as departed,
-        sum(coalesce(movements.entered, 0) - coalesce(movements.departed, 0)) over (
+        coalesce(movements.erased, 0) as erased,
+        coalesce(movements.left_data, 0) as left_data,
+        coalesce(movements.net, 0) as net,
+        sum(coalesce(movements.net, 0)) over (
             partition by grid.period_type, grid.dimension, grid.value
             order by grid.period_start
             rows between unbounded preceding and current row
@@ -141,13 +159,25 @@ final as (
         balances.period_end,
         balances.dimension,
         balances.value,
-        titles.title_en,
-        titles.title_zh,
-        cast(balances.closing - balances.entered + balances.departed as bigint) as opening,
+        case when balances.value = '(erased)' then 'Erased' else titles.title_en end as title_en,
+        case when balances.value = '(erased)' then '已删除个人数据' else titles.title_zh end
+            as title_zh,
+        cast(balances.closing - balances.net as bigint) as opening,
+        cast(balances.new_customers as bigint) as new_customers,
         cast(balances.entered as bigint) as entered,
         cast(balances.departed as bigint) as departed,
+        cast(balances.erased as bigint) as erased,
+        cast(balances.left_data as bigint) as left_data,
         cast(balances.closing as bigint) as closing,
-        cast(balances.entered - balances.departed as bigint) as net
+        cast(balances.net as bigint) as net,
+        titles.expected_share,
+        case
+            when balances.value <> '(erased)' then balances.closing / cast(nullif(sum(
+                case when balances.value <> '(erased)' then balances.closing else 0 end
+            ) over (
+                partition by balances.period_type, balances.period_start, balances.dimension
+            ), 0) as double)
+        end as actual_share
     from balances
     left join titles
         on balances.dimension = titles.dimension and balances.value = titles.value

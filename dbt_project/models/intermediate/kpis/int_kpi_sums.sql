@@ -1,0 +1,57 @@
+{%- set columns = {
+    "all": "'(all)'",
+    "segment": "segment",
+    "stage": "stage",
+    "tier": "tier",
+    "region": "region",
+    "owner": "owner_id",
+    "touchpoint": "touchpoint",
+    "core": "case when is_core then 'core' when not is_core then 'other' else '(unknown)' end",
+} -%}
+
+with
+
+cells as (
+    select * from {{ ref("fct_kpis") }}
+),
+
+summed as (
+    {%- for kind, column in columns.items() %}
+    select
+        kpi,
+        period_type,
+        period_start,
+        '{{ kind }}' as slice_kind,
+        {{ column }} as slice,
+        cast(sum(numerator) as decimal(38, 6)) as numerator,
+        cast(sum(denominator) as decimal(38, 6)) as denominator
+    from cells
+    group by kpi, period_type, period_start, slice
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+-- Where nothing of a KPI has a touchpoint, a tier …, there is nothing to tell apart.
+known as (
+    select
+        *,
+        bool_or(slice <> '(unknown)') over (partition by kpi, slice_kind) as is_any_known
+    from summed
+),
+
+final as (
+    select
+        kpi,
+        period_type,
+        period_start,
+        slice_kind,
+        slice,
+        numerator,
+        denominator
+    from known
+    where is_any_known
+)
+
+select * from final

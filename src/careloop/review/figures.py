@@ -1,0 +1,55 @@
+"""Small things several sections need."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from careloop.review.model import Column, Kind
+from careloop.review.reader import Reader, Row
+from careloop.review.words import Words
+
+
+def has(reader: Reader, *tables: str) -> bool:
+    """Whether the published version has all these tables; one of an earlier release may not."""
+    listed = ", ".join(f"'{table}'" for table in tables)
+    found = reader.rows(f"select count(*) as n from duckdb_tables() where table_name in ({listed})")
+    return found[0]["n"] == len(tables)
+
+
+def midnight(reader: Reader, day: date) -> datetime:
+    """UTC time, naive as in the marts, at which a local day begins."""
+    local = datetime.combine(day, time(), ZoneInfo(reader.program.zone))
+    return local.astimezone(UTC).replace(tzinfo=None)
+
+
+def share(part: Any, whole: Any) -> float | None:
+    """part / whole; None where there is nothing to divide by, or either is unknown."""
+    return None if part is None or not whole else float(part) / float(whole)
+
+
+def difference(now: Any, before: Any) -> float | None:
+    """now - before; None where either is unknown."""
+    return None if now is None or before is None else float(now) - float(before)
+
+
+def growth(now: Any, before: Any) -> float | None:
+    """Relative change; None where either is unknown or there was nothing before."""
+    return None if now is None or not before else float(now) / float(before) - 1
+
+
+def total(rows: Iterable[Row], key: str) -> Any:
+    """Sum of a column, without the unknown; 0 of no rows."""
+    return sum(row[key] for row in rows if row[key] is not None)
+
+
+def duration(say: Words, text: str) -> str:
+    """A duration of the pack (10m, 24h, 3d) in words; others, such as 3wd, as they stand."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    amount, unit = text[:-1], units.get(text[-1:])
+    return say.value(float(amount), unit, 0) if unit and amount.isdigit() else text
+
+
+def columns(say: Words, *wanted: tuple[str, Kind] | tuple[str, Kind, int]) -> tuple[Column, ...]:
+    """Columns by key, kind and digits; their titles are the section's texts ``col_<key>``."""
+    return tuple(Column(key, say(f"col_{key}"), *rest) for key, *rest in wanted)
