@@ -49,6 +49,9 @@ docs: setup ## Write the pages that are generated from the code
 	$(BIN)/careloop contract --markdown > docs/contract.md
 	sed -i '/^## Every key/,$$d' docs/program-packs.md
 	$(BIN)/careloop program schema >> docs/program-packs.md
+	sed -i '/^## Every KPI/,$$d' docs/kpis.md
+	$(BIN)/careloop program kpis >> docs/kpis.md
+	$(BIN)/careloop program kpis --dbt > dbt_project/models/marts/review/_semantic_models.yml
 
 bench: setup ## Measure the refresh; others (decisions, mail, ledger …): benchmarks/README.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

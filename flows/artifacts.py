@@ -17,11 +17,16 @@ from prefect.artifacts import (
 )
 
 from careloop.dispatch import Summary
+from careloop.escalate.operators import Told
 from careloop.ingest.run import Ingested
+from careloop.judge import Calibrated
 from careloop.plan import Planned
+from careloop.program.model import Program
 from careloop.published import query
 from careloop.quality.results import GateResult
 from careloop.refresh import Published
+from careloop.review import Period, Written, targets
+from careloop.review.words import Words
 from careloop.service import Round
 from careloop.settings import Settings
 
@@ -232,3 +237,56 @@ def cases(done: Round) -> None:
         ]
         if rows_loaded:
             create_table_artifact(rows_loaded, key="service-rows", description="# Rows loaded")
+
+
+MARKS = {"good": "✓", "bad": "✗", "info": "•"}
+
+
+def headline(written: Written, period: Period, program: Program) -> None:
+    """What went well and what failed, in the sentences of the page."""
+    title = f"# {getattr(program.title, written.language)} {period.name}"
+    lines = [f"- {MARKS[sentence.tone]} {sentence.text}" for sentence in written.headline]
+    create_markdown_artifact("\n".join([title, "", *lines]), key="review-headline")
+
+
+def kpis(written: Written, program: Program) -> None:
+    """The targets as judged, the missed ones first."""
+    say = Words("words", written.language, program)
+    rows = [
+        {
+            "state": say.state(row["state"]),
+            "KPI": targets.title(say, row),
+            "period": targets.period_name(say, row),
+            "value": say.value(row["value"], row["unit"]),
+            "target": say.value(row["target"], row["unit"]),
+            "change": say.change(row["change"], row["unit"]),
+            "critical": "!" if row["is_critical"] else "",
+        }
+        for row in sorted(written.kpis, key=lambda row: targets.STATES.index(row["state"]))
+    ]
+    create_table_artifact(
+        rows or [{"KPI": "–", "note": "the program has no targets"}],
+        key="review-kpis",
+        description="# KPI targets",
+    )
+
+
+def files(
+    written: Written, workbook: Path, pdf: Path | None, calibrated: Calibrated | None
+) -> None:
+    """Links to what was written."""
+    found = {"page": written.html, "workbook": workbook, "pdf": pdf}
+    if calibrated:
+        found["proposed-pack"] = calibrated.folder
+    for name, path in found.items():
+        if path:
+            create_link_artifact(path.as_uri(), link_text=str(path), key=f"review-{name}")
+
+
+def review_message(written: Written, period: Period, told: Told) -> str:
+    """A review in one line."""
+    missed = sum(row["state"] == "missed" for row in written.kpis)
+    text = f"{period.name} is written: {missed} of {len(written.kpis)} targets missed"
+    if told.sent:
+        text += f", {told.sent} of them critical and told now"
+    return text

@@ -62,7 +62,7 @@ def check_marts(refresh: Refresh) -> GateResult:
 
 def _check(refresh: Refresh, gate: GateResult) -> GateResult:
     artifacts.quality(gate, refresh.write_report(), refresh.program.locales[0])
-    gate.raise_if_critical()
+    refresh.stop_if_critical(gate, now(), get_run_logger().warning)
     return gate
 
 

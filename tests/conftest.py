@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ from benchmarks.dispatch_lab import Lab, new_database
 from benchmarks.nursery import Nursery
 
 from careloop.cli.run import Steps, refresh_once
+from careloop.program.load import load_program
 from careloop.published import query
 from careloop.quiet_exit import QuietExit
 from careloop.sample import make_sample
 from careloop.settings import Settings, load_settings
+from prefect_server import Server, TestStack
 
 os.environ["DO_NOT_TRACK"] = "1"
 ENDING = QuietExit()
@@ -149,6 +152,20 @@ def fresh(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Company
     settings = company.settings.model_copy(update={"home": home})
     summary = refresh_once(settings, DAYS[-1], Steps(quiet=True))
     return Company(settings, company.folder, [summary])
+
+
+@pytest.fixture(scope="session")
+def server(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Prefect on a copy of `fresh`, deployed; no worker runs, tests start the flows they want."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # What is planned here must not be seen by other tests.
+    settings = fresh.copy(tmp_path_factory.mktemp("flow") / "home")
+    with TestStack(settings, load_program("retail_care"), port) as stack:
+        stack.start_server()
+        stack.deploy()
+        yield Server(stack)
 
 
 def table_text(path: Path) -> dict[str, str]:

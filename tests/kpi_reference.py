@@ -113,10 +113,11 @@ class Books:
         return found.assign(is_task=is_task, is_reached=reached)
 
     @cached_property
-    def sent(self) -> Frame:
-        """Messages and tasks at the moment they were sent (tasks: put on somebody's list)."""
+    def made(self) -> Frame:
+        """Messages at the moment they were sent, and tasks at that they were done."""
         found = self.deliveries
-        return found[found["sent_at"].notna()].assign(at=found["sent_at"])
+        found = found.assign(at=found["sent_at"].mask(found["is_task"], found["done_at"]))
+        return found[found["at"].notna()]
 
     @cached_property
     def answers(self) -> Frame:
@@ -143,8 +144,10 @@ class Books:
 
     @cached_property
     def tickets(self) -> Frame:
-        times = "ticket_id, automatic_response_at, handed_over_at"
-        found = self("marts.fct_tickets").merge(self("staging.stg_tickets", times), on="ticket_id")
+        """solved_at: when a ticket that stands solved was solved last."""
+        times = self("staging.stg_tickets", "ticket_id, automatic_response_at, handed_over_at")
+        solved = self("intermediate.int_ticket_outcomes", "ticket_id, solved_at")
+        found = self("marts.fct_tickets").merge(times, on="ticket_id").merge(solved, on="ticket_id")
         return found.assign(at=found["opened_at"])
 
     @cached_property
@@ -225,7 +228,6 @@ def targeted_reach_rate(b: Books) -> Frame:
 
 @each
 def care_satisfaction(b: Books) -> Frame:
-    """Answers after a touch in the days (of 24 h) before them."""
     messages, follow_ups = b.deliveries, b("staging.stg_follow_ups")
     touches = pd.concat([
         messages[~messages["is_task"]][["customer_id", "sent_at"]].rename(columns={"sent_at": "touched_at"}),
@@ -235,8 +237,7 @@ def care_satisfaction(b: Books) -> Frame:
     answers = b.answers[(b.answers["kind"] == "csat") & b.answers["customer_id"].notna()]
     found = pd.merge_asof(
         answers.sort_values("at"), touches.sort_values("touched_at"),
-        left_on="at", right_on="touched_at", by="customer_id", allow_exact_matches=False,
-        tolerance=b.program.operation.care_answer_days * DAY,
+        left_on="at", right_on="touched_at", by="customer_id", tolerance=b.program.operation.care_answer_days * DAY,
     )  # fmt: skip
     found = found[found["touched_at"].notna()]
     return rows(found.drop(columns=["touchpoint", "owner_id"]), 1 + 4 * found["share"])
@@ -244,17 +245,16 @@ def care_satisfaction(b: Books) -> Frame:
 
 @each
 def channel_fit(b: Books) -> Frame:
-    """The preferred channel is the one most responded on: rank 1 of fct_customer_channels."""
-    ranks = b("marts.fct_customer_channels")
-    preferred = ranks[ranks["channel_rank"] == 1].set_index("customer_id")["channel"]
-    preferred = lookup(b.sent["customer_id"], preferred)
-    chosen = ~b.sent["is_task"] & preferred.notna()
-    return rows(b.sent[chosen], (b.sent["channel"] == preferred)[chosen])
+    people = b.customers[b.customers["preferred_channel_basis"].isin(["observed", "stated"])]
+    preferred = people.set_index("customer_id")["preferred_channel"]
+    preferred = lookup(b.made["customer_id"], preferred)
+    chosen = ~b.made["is_task"] & preferred.notna()
+    return rows(b.made[chosen], (b.made["channel"] == preferred)[chosen])
 
 
 @each
 def content_open_rate(b: Books) -> Frame:
-    found = b.sent[~b.sent["is_task"]]
+    found = b.made[~b.made["is_task"]]
     channels = set(found[found["is_opened"]]["channel"])
     found = found[found["channel"].isin(channels) & ~found["is_bounced"]]
     return rows(found, found["is_opened"] | found["is_clicked"])
@@ -262,25 +262,24 @@ def content_open_rate(b: Books) -> Frame:
 
 @each
 def conversion_rate(b: Books) -> Frame:
-    """No longer open: the window is over, so that early converts don't stand alone."""
-    found = b.sent[(b.sent["conversion"] != "not_counted") & (b.sent["counted_until"] <= b.as_of)]
+    found = b.made[b.made["conversion"] != "not_counted"]
+    found = found[found["counted_until"] < b.as_of]
     return rows(found, found["conversion"] == "converted")
 
 
 def _greeted(b: Books, anniversary: str) -> Frame:
     rules = b("program.rules", "rule, trigger, trigger_name, conversion_within")
     rules = rules[(rules["trigger"] == "anniversary") & (rules["trigger_name"] == anniversary)]
-    found = b.sent.merge(rules, on="rule")
+    found = b.made.merge(rules, on="rule")
     default = f"{b.program.uplift.window_days}d"
     pairs = zip(found["at"], found["conversion_within"].fillna(default), strict=True)
-    found["until"] = pd.to_datetime(
-        Series([at + _duration(text) for at, text in pairs], dtype=object)
-    )
-    found = found[found["until"] <= b.as_of]
-    bought = found[["message_id", "customer_id", "sent_at", "until"]].merge(
+    until = Series([at + _duration(text) for at, text in pairs], found.index, dtype=object)
+    found = found.assign(until=pd.to_datetime(until), began_at=found["at"])
+    found = found[found["until"] < b.as_of]
+    bought = found[["message_id", "customer_id", "began_at", "until"]].merge(
         b.orders, on="customer_id"
     )
-    within = (bought["ordered_at"] > bought["sent_at"]) & (bought["ordered_at"] <= bought["until"])
+    within = (bought["ordered_at"] > bought["began_at"]) & (bought["ordered_at"] <= bought["until"])
     return rows(found, found["message_id"].isin(set(bought[within]["message_id"])))
 
 
@@ -344,9 +343,11 @@ def retention_12m(b: Books) -> Frame:
 def _newcomers(b: Books) -> tuple[Frame, Series]:
     """After registration: later than its moment."""
     people = b("staging.stg_customers", "customer_id, registered_at").dropna()
+    first_day = b.midnight(b.day(b.first_order_at).min()) if len(b.orders) else pd.NaT
+    began_at = b.interactions["at"].min() if len(b.interactions) else first_day
+    people = people[people["registered_at"] >= began_at]
     registered = people.set_index("customer_id")["registered_at"]
-    seen = b.interactions[b.interactions["kind"] != "delivered"]
-    did = pd.concat([b.orders[["customer_id", "at"]], seen[["customer_id", "at"]]])
+    did = pd.concat([b.orders[["customer_id", "at"]], b.interactions[["customer_id", "at"]]])
     since = did["at"] - lookup(did["customer_id"], registered)
     active = set(did[(since > 0 * DAY) & (since <= WEEK)]["customer_id"])
     people = people.assign(at=people["registered_at"] + WEEK)
@@ -365,6 +366,9 @@ def new_customer_loss_7d(b: Books) -> Frame:
 
 
 def _returners(b: Books, p: Span, activity: Frame, days: int) -> Frame:
+    """Of a period of which nothing is seen yet nothing is said."""
+    if p.starts_at >= p.seen_until:
+        return rows(Frame({"customer_id": []}), [])
     last = activity[activity["at"] < p.starts_at].groupby("customer_id")["at"].max()
     asleep = last[last < b.midnight(p.first - days * DAY)].index
     back = set(activity[p.has(activity["at"])]["customer_id"])
@@ -386,8 +390,11 @@ def win_back_rate(b: Books, p: Span) -> Frame:
 
 @spans_alone
 def community_activity(b: Books, p: Span) -> Frame:
+    """Of a period of which nothing is seen yet nothing is said."""
     operation = b.program.operation
     seen = b.interactions[b.interactions["kind"].isin(operation.community_kinds)]
+    if p.starts_at >= p.seen_until:
+        return rows(Frame({"customer_id": []}), [])
     since = b.midnight(p.first - operation.community_days * DAY)
     members = seen[(seen["at"] >= since) & (seen["at"] < p.seen_until)][["customer_id"]]
     members = members.drop_duplicates()
@@ -484,14 +491,14 @@ def sla_on_time_rate(b: Books) -> Frame:
 
 @each
 def resolution_rate(b: Books) -> Frame:
-    return rows(b.tickets, ~b.tickets["is_open"])
+    return rows(b.tickets, b.tickets["solved_at"].notna())
 
 
 @each
 def automatic_resolution_rate(b: Books) -> Frame:
     found = b.tickets[b.tickets["automatic_response_at"].notna()]
     alone = found["first_response_at"].isna() & found["handed_over_at"].isna()
-    return rows(found, ~found["is_open"] & alone)
+    return rows(found, found["solved_at"].notna() & alone)
 
 
 @each
@@ -509,25 +516,25 @@ def automatic_response_minutes(b: Books) -> Frame:
 
 @each
 def first_response_minutes(b: Books) -> Frame:
-    """Of two clocks the one from the hand-over: it is the answer a person was asked for."""
     found = b.tickets[b.tickets["first_response_at"].notna()]
     clocks = b.clocks[(b.clocks["stops"] == "first_response") & b.clocks["elapsed_seconds"].notna()]
     clocks = clocks.sort_values("starts").drop_duplicates("ticket_id").set_index("ticket_id")
-    real = found["first_response_at"] - found["handed_over_at"].fillna(found["opened_at"])
+    asked_at = found["handed_over_at"].where(found["handed_over_at"] <= found["first_response_at"])
+    real = found["first_response_at"] - asked_at.fillna(found["opened_at"])
     elapsed = lookup(found["ticket_id"], clocks["elapsed_seconds"]).fillna(seconds(real))
     return rows(found, elapsed / 60)
 
 
 @each
 def resolution_hours(b: Books) -> Frame:
-    found = b.tickets[b.tickets["resolved_at"].notna()]
-    found = found.assign(at=found["resolved_at"])
-    return rows(found, seconds(found["resolved_at"] - found["opened_at"]) / 3600)
+    found = b.tickets[b.tickets["solved_at"].notna()]
+    found = found.assign(at=found["solved_at"])
+    return rows(found, seconds(found["at"] - found["opened_at"]) / 3600)
 
 
 @each
 def after_sale_cycle_days(b: Books) -> Frame:
-    found = b.tickets.assign(at=b.tickets["resolved_at"].fillna(b.tickets["closed_at"]))
+    found = b.tickets.assign(at=b.tickets["solved_at"])
     found = found[(found["touchpoint"] == "after_sale") | (found["kind"] == "return")]
     found = found[found["at"].notna()]
     return rows(found, seconds(found["at"] - found["opened_at"]) / 86400)
@@ -546,27 +553,26 @@ def problem_identification_rate(b: Books) -> Frame:
 
 def _findings(b: Books, table: str) -> Frame:
     days = ["found_on", "due_on", "left_on"]
-    found = b(f"marts.{table}")
+    found = b(table)
     return found.assign(**{name: pd.to_datetime(found[name]) for name in days})
 
 
 @spans_alone
 def pain_points_solved_rate(b: Books, p: Span) -> Frame:
-    """Left by the end of the period, or by as_of: not what came after it."""
-    found = _findings(b, "fct_pain_point_findings")
+    found = _findings(b, "marts.fct_pain_point_findings")
     found = found[(found["found_on"] < p.end) & ~(found["left_on"] < p.first)]
     return rows(found, found["left_on"] < p.end)
 
 
-@spans_alone
-def rectification_rate(b: Books, p: Span) -> Frame:
-    found = pd.concat([
-        _findings(b, "fct_pain_point_findings"), _findings(b, "fct_kpi_findings"),
-    ])  # fmt: skip
-    has = lambda days: (days >= p.first) & (b.midnight(days) < p.seen_until)  # noqa: E731
-    left_early = (found["left_on"] < found["due_on"]) & has(found["left_on"])
-    found = found[has(found["due_on"]) | left_early]
-    return rows(found, found["left_on"] <= found["due_on"])
+@each
+def rectification_rate(b: Books) -> Frame:
+    """KPI findings as the run before left them, and not later ones if this run is a replay."""
+    before = _findings(b, "run.previous_kpi_findings")
+    found = pd.concat([_findings(b, "marts.fct_pain_point_findings"), before])
+    in_time = found["left_on"] <= found["due_on"]
+    found = found.assign(in_time=in_time)[in_time | (found["due_on"] < b.today)]
+    day = found["left_on"].where(found["in_time"], found["due_on"])
+    return rows(found.assign(at=b.midnight(day)), found["in_time"])
 
 
 # -- state: what holds today -----------------------------------------------------------------
@@ -703,3 +709,18 @@ def every_slice(b: Books, periods: Frame) -> Frame:
     what earlier runs recorded of state KPIs."""
     days = zip(periods["period_type"], periods["period_start"], periods["period_end"], strict=True)
     return slices(with_standings(b, facts(b, [b.span(*span) for span in days])))
+
+
+def differences(expected: Frame, actual: Frame) -> Frame:
+    """Rows of both whose sums differ; a row that one of them lacks counts as 0."""
+    keys = ["kpi", "period_type", "period_start", "slice_kind", "slice"]
+    sums = ["numerator", "denominator"]
+    both = expected[keys + sums].merge(
+        actual[keys + sums], on=keys, how="outer", suffixes=("", "_of_sql")
+    )
+    both = both.fillna(dict.fromkeys([*sums, *(f"{name}_of_sql" for name in sums)], 0.0))
+    differ = [
+        (both[name] - both[f"{name}_of_sql"]).abs() > 2e-6 * both["denominator"].clip(lower=1)
+        for name in sums
+    ]
+    return both[differ[0] | differ[1]]

@@ -73,7 +73,9 @@ def pack(name: str, *, evil: bool = False) -> Program:
     first, second, *rest = program.segments
     renamed = [
         first.model_copy(update={"title": first.title.model_copy(update={"en": EVIL, "zh": EVIL})}),
-        second.model_copy(update={"title": second.title.model_copy(update={"en": LONG * 2, "zh": LONG})}),
+        second.model_copy(
+            update={"title": second.title.model_copy(update={"en": LONG * 2, "zh": LONG})}
+        ),
         *rest,
     ]
     changed = program.model_copy(update={"segments": renamed})
@@ -186,7 +188,9 @@ def _month(number: int) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
 
-def _slices(program: Program, targets: list[dict[str, Any]], kpi: str, ugly: bool) -> list[tuple[str, str]]:
+def _slices(
+    program: Program, targets: list[dict[str, Any]], kpi: str, ugly: bool
+) -> list[tuple[str, str]]:
     mine = [t for t in targets if t["kpi"] == kpi]
     owners = range(100 if ugly else 8) if any(t["by_owner"] for t in mine) else ()
     kept = {(t["slice_kind"], t["slice"]) for t in mine}
@@ -197,7 +201,9 @@ def _slices(program: Program, targets: list[dict[str, Any]], kpi: str, ugly: boo
     ]
 
 
-def _values(program: Program, targets: list[dict[str, Any]], ugly: bool) -> list[list[tuple[Any, ...]]]:
+def _values(
+    program: Program, targets: list[dict[str, Any]], ugly: bool
+) -> list[list[tuple[Any, ...]]]:
     """Rows of rpt_kpis, by KPI."""
     found = []
     for number, kpi in enumerate(KPIS.values()):
@@ -243,7 +249,9 @@ def _wilson(p: float, n: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _judged(con: duckdb.DuckDBPyConnection, targets: list[dict[str, Any]], ugly: bool) -> list[tuple[Any, ...]]:
+def _judged(
+    con: duckdb.DuckDBPyConnection, targets: list[dict[str, Any]], ugly: bool
+) -> list[tuple[Any, ...]]:
     rows = []
     for number, target in enumerate(targets):
         kpi = KPIS[target["kpi"]]
@@ -284,7 +292,9 @@ def _judged(con: duckdb.DuckDBPyConnection, targets: list[dict[str, Any]], ugly:
     return rows
 
 
-def _deviations(program: Program, targets: list[dict[str, Any]], ugly: bool) -> list[tuple[Any, ...]]:
+def _deviations(
+    program: Program, targets: list[dict[str, Any]], ugly: bool
+) -> list[tuple[Any, ...]]:
     """Kitagawa's effects of made-up members."""
     members = {
         "segment": [s.id for s in program.segments],
@@ -300,33 +310,39 @@ def _deviations(program: Program, targets: list[dict[str, Any]], ugly: bool) -> 
         base, step = _TYPICAL[KPIS[name].unit]
         for kind in ("month", "quarter", "year"):
             for start, _ in _periods(kind)[-3:]:
+                now = _value(KPIS[name].unit, KPIS[name].better, number + 1, number, 7)
                 for dimension, names in members.items():
-                    rows += _effects(name, kind, start, dimension, names, base, step, number)
+                    effects = _effects(step, names, number, (base, now))
+                    rows += [(name, kind, start, dimension, *effect) for effect in effects]
     return rows
 
 
-def _effects(name: str, kind: str, start: date, dimension: str, names: list[str], base: float, step: float, number: int) -> list[tuple[Any, ...]]:
+def _effects(
+    step: float, names: list[str], number: int, totals: tuple[float, float]
+) -> list[tuple[Any, ...]]:
+    """Effects of members whose figures together are the totals, before and now."""
     cells = []
     for i, member in enumerate(names):
         d0, d1 = 100 + 37 * (i % 5), 100 + 41 * ((i + number) % 5)
-        r0 = base + step * math.sin(i + number)
-        r1 = r0 + step * (math.cos(2 * i + number) - 0.9)
+        r0, r1 = math.sin(i + number), math.sin(i + number) + math.cos(2 * i + number) - 0.9
         if i == 1 and len(names) > 4:
             d0, r0 = 0, r1
-        cells.append((member, d0, d1, r0, r1))
+        cells.append([member, d0, d1, r0 * step, r1 * step])
     n0, n1 = sum(c[1] for c in cells), sum(c[2] for c in cells)
-    total0 = sum(c[1] * c[3] for c in cells) / n0
-    total1 = sum(c[2] * c[4] for c in cells) / n1
+    off0 = totals[0] - sum(c[1] * c[3] for c in cells) / n0
+    off1 = totals[1] - sum(c[2] * c[4] for c in cells) / n1
     rows = []
-    for member, d0, d1, r0, r1 in cells:
+    for member, d0, d1, x0, x1 in cells:
+        r1 = x1 + off1
+        r0 = x0 + off0 if d0 else r1
         w0, w1 = d0 / n0, d1 / n1
         rate = (w0 + w1) / 2 * (r1 - r0)
-        mix = (w1 - w0) * ((r0 + r1) / 2 - (total0 + total1) / 2)
+        mix = (w1 - w0) * ((r0 + r1) / 2 - sum(totals) / 2)
+        share = (rate + mix) / (totals[1] - totals[0]) if totals[1] != totals[0] else None
         rows.append(
             (
-                name, kind, start, dimension, member, round(d0 * r0, 6), d0, round(d1 * r1, 6), d1,
-                r0 if d0 else None, r1, rate, mix, rate + mix,
-                (rate + mix) / (total1 - total0) if total1 != total0 else None, total1, total0,
+                member, round(d0 * r0, 6), d0, round(d1 * r1, 6), d1, r0 if d0 else None, r1,
+                rate, mix, rate + mix, share, totals[1], totals[0],
             )
         )  # fmt: skip
     return rows

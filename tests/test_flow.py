@@ -4,8 +4,6 @@ import importlib
 import inspect
 import json
 import os
-import socket
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,54 +12,18 @@ import pytest
 import yaml
 
 from careloop.ledger.database import open_ledger
-from careloop.prefect_stack import Stack
-from careloop.program.load import load_program
 from careloop.settings import PROJECT_ROOT
 from conftest import DAYS, Company
+from prefect_server import Server
 
 pytestmark = pytest.mark.prefect
 
 
-class Server:
-    """A running stack and its REST API."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-
-    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(
-            f"{self.stack.api_url}/{path}",
-            data=json.dumps(body or {}).encode(),
-            headers={"content-type": "application/json"},
-            method="POST",
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.loads(response.read() or "null")
-
-    def last_run(self) -> dict[str, Any]:
-        ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
-        body = {"sort": "END_TIME_DESC", "limit": 1, "flow_runs": ended}
-        return self.post("flow_runs/filter", body)[0]
-
-    def artifacts(self, run_id: str) -> dict[str, Any]:
-        found = self.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
-        return {artifact["key"]: artifact for artifact in found}
-
-
-@pytest.fixture(scope="module")
-def server(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    """Freeing dead runs points this process to the server."""
     before = dict(os.environ)
-    # The flow reads its settings from the environment; older versions are of use to other tests.
-    os.environ["CARELOOP_KEEP_DAYS"] = str(fresh.settings.keep_days)
-    # What is planned here must not be seen by other tests.
-    settings = fresh.copy(tmp_path_factory.mktemp("flow") / "home")
-    with Stack(settings, load_program("retail_care"), port) as stack:
-        stack.start_server()
-        stack.deploy()
-        yield Server(stack)
+    yield
     os.environ.clear()
     os.environ.update(before)
 
@@ -102,12 +64,12 @@ def test_a_failed_run_says_why_in_one_sentence(
     assert run["state"]["message"] == "orders_zz.csv is empty"
 
 
-def test_every_flow_has_one_deployment_whose_parameters_match(server: Server) -> None:
+def test_every_flow_has_a_deployment_whose_parameters_match(server: Server) -> None:
     declared = yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
     flows = sorted(
         path for path in (PROJECT_ROOT / "flows").glob("*.py") if "@flow" in path.read_text("utf-8")
     )
-    assert sorted(d["entrypoint"].split(":")[0] for d in declared) == [
+    assert sorted({d["entrypoint"].split(":")[0] for d in declared}) == [
         path.relative_to(PROJECT_ROOT).as_posix() for path in flows
     ]
     for deployment in declared:

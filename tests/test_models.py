@@ -53,8 +53,8 @@ GRAINS = {
     "rpt_response_times": "period_start, clock, slice, slice_value",
     "fct_corrections": "ticket_id, clock",
     "dim_kpis": "kpi",
-    "fct_kpis": "kpi, period_type, period_start, segment, stage, tier, region, owner_id, "
-    "touchpoint, is_core",
+    "fct_kpis": "kpi, period_type, period_start, segment, stage, tier, region, touchpoint, is_core",
+    "fct_kpi_owners": "kpi, period_type, period_start, owner_id",
     "fct_kpi_states": "recorded_on, kpi, slice_kind, slice",
     "rpt_kpis": "kpi, period_type, period_start, slice_kind, slice",
     "rpt_kpi_targets": "target_id, period_type, period_start, slice_kind, slice",
@@ -116,6 +116,7 @@ GRAINS = {
     "rpt_segment_flows": "period_type, period_start, dimension, from_value, to_value",
     "rpt_segment_migration": "period_type, period_start, dimension, value",
     "rpt_segment_shares": "segment",
+    "rpt_return_intervals": "month_start, interval_days",
     "rpt_loads": "batch_id",
     "rpt_run": "run_id",
     "rpt_profile_coverage": "attribute",

@@ -920,7 +920,7 @@ def test_check_says_ok_with_the_hash_or_what_is_wrong(cli, tmp_path, packs):
 
 
 def test_every_command_has_help_with_an_example(cli):
-    for command in ("list", "show", "check", "copy", "schema"):
+    for command in ("list", "show", "check", "copy", "schema", "kpis"):
         assert "Example: careloop program" in cli(command, "--help").stdout
 
 

@@ -272,6 +272,8 @@ insert into fct_pain_point_findings by name select 'f' as finding_key,
 insert into dim_kpis by name select 'k' as kpi from range(2);
 insert into fct_kpis by name select 'k' as kpi, 'month' as period_type,
     date '2026-06-01' as period_start, 0 as denominator from range(2);
+insert into fct_kpi_owners by name select 'k' as kpi, 'month' as period_type,
+    date '2026-06-01' as period_start, 0 as denominator from range(2);
 insert into fct_kpi_states by name select date '2026-06-01' as recorded_on, 'k' as kpi,
     'all' as slice_kind, '(all)' as slice from range(2);
 insert into rpt_kpis by name select 'k' as kpi, 'month' as period_type, 'share' as unit,
@@ -332,6 +334,8 @@ insert into fct_care_decisions by name select 'l' as decision_key, 'send' as out
     timestamp '2026-06-30' as not_before, timestamp '2026-07-01' as as_of, 7 as order_no;
 insert into fct_care_decisions by name select 'm' as decision_key, 'withheld' as outcome,
     'holdout' as gate, 'x' as gate_reason, 'treated' as arm, false as reached_holdout;
+insert into rpt_return_intervals by name select date '2026-06-01' as month_start,
+    0 as interval_days, 2 as returns, 1 as visits from range(2);
 insert into rpt_care_decisions by name select 'r' as rule, 'send' as outcome, '(none)' as gate,
     'core' as segment from range(2);
 insert into rpt_retention by name select date '2026-05-01' as cohort_month, 1 as months_since,

@@ -19,11 +19,18 @@ from careloop.settings import PROJECT_ROOT, Settings
 
 POOL = "careloop"
 START_SECONDS = 120
+# The months the quarterly review is due in, by how often the program's review meeting is.
+REVIEW_MONTHS = {"half_year": "1,7", "year": "1"}
+EACH_QUARTER = "1,4,7,10"
 
 
 def deploy_all(program: Program, env: dict[str, str]) -> None:
     """Create the work pool and apply every deployment of ``prefect.yaml``."""
-    env = env | {"PROGRAM_ZONE": program.zone, "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+    env = env | {
+        "PROGRAM_ZONE": program.zone,
+        "REVIEW_MONTHS": REVIEW_MONTHS.get(program.operation.review_every, EACH_QUARTER),
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
     for arguments in (
         ["work-pool", "create", POOL, "--type", "process", "--overwrite"],
         ["--no-prompt", "deploy", "--all"],

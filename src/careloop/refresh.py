@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from careloop.errors import CareloopError
+from careloop.escalate.operators import GATE, Notice, Told, tell_operators
+from careloop.escalate.words import say, word
 from careloop.ingest.run import Ingested, ingest
 from careloop.lake.batches import Lake
+from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.publish import publish, write_meta
-from careloop.quality.results import GateResult, write_results
+from careloop.quality.results import GateResult, Result, write_results
 from careloop.run_info import RunInfo, run_info, utc_text
 from careloop.settings import Settings
 from careloop.transform.dbt import DbtBuild, Node
@@ -19,6 +23,7 @@ from careloop.warehouse import connect
 from careloop.watch.inputs import keep_inputs
 
 Progress = Callable[[str], None]
+MOST_TOLD = 10
 
 
 @dataclass
@@ -33,7 +38,8 @@ class Published:
 class Refresh:
     """One refresh of everything as of ``as_of``; callers hold the home directory's lock.
 
-    Call the steps in their order: ingest, prepare, raw_gate, build, marts_gate, publish.
+    Call the steps in their order: ingest, prepare, raw_gate, build, marts_gate, publish;
+    after each gate stop_if_critical.
     Each raises a CareloopError that says in a sentence what stopped it; until the last step
     the published marts are untouched.
     """
@@ -56,7 +62,7 @@ class Refresh:
         return self.run
 
     def raw_gate(self, progress: Progress) -> GateResult:
-        """Check the raw entities; call ``raise_if_critical`` on the result."""
+        """Check the raw entities; call ``stop_if_critical`` with the result."""
         return self._gate("raw", progress)
 
     def build(self) -> DbtBuild:
@@ -64,8 +70,24 @@ class Refresh:
         return DbtBuild(self.settings)
 
     def marts_gate(self, progress: Progress) -> GateResult:
-        """Check the marts about to be published; call ``raise_if_critical`` on the result."""
+        """Check the marts about to be published; call ``stop_if_critical`` with the result."""
         return self._gate("marts", progress)
+
+    def stop_if_critical(self, gate: GateResult, moment: datetime, progress: Progress) -> None:
+        """Raise GateError when a critical expectation failed, after telling the operators, once
+        for the same failures of the same day. An alert that can't be sent changes nothing.
+
+        moment: the time of day (aware).
+        """
+        if gate.failures:
+            try:
+                told = _tell(self.settings, self.program, gate, moment)
+            except CareloopError as error:
+                progress(f"the alert was not sent: {error.what}")
+            else:
+                if told.failed:
+                    progress(f"the alert was not sent: {told.reason}")
+        gate.raise_if_critical()
 
     def publish(self) -> Published:
         """Write the results of the gates into the marts and put them in place."""
@@ -95,6 +117,33 @@ class Refresh:
         if self.run is None:
             raise RuntimeError("prepare() comes first")
         return self.run
+
+
+def _tell(settings: Settings, program: Program, gate: GateResult, moment: datetime) -> Told:
+    """Tell the operators which expectations failed, without keys of rows."""
+    lang = language(program.locales[0])
+    as_of = gate.as_of.strftime("%Y-%m-%d %H:%M")
+    subject = say(
+        "gate_subject",
+        lang,
+        program=getattr(program.title, lang),
+        as_of=as_of,
+        gate=word("gates", gate.gate, lang),
+    )
+    lines = [_line(result, lang) for result in gate.failures[:MOST_TOLD]]
+    if len(gate.failures) > MOST_TOLD:
+        lines.append(say("gate_more", lang, count=len(gate.failures) - MOST_TOLD))
+    failed = sorted(f"{r.table}:{r.type}:{r.column or ''}" for r in gate.failures)
+    notice = Notice(GATE, (program.name, gate.gate, as_of, *failed), "\n".join(lines))
+    return tell_operators(settings, subject, [notice], program.locales[0], moment)
+
+
+def _line(result: Result, lang: str) -> str:
+    line = say("gate_line", lang, table=result.table, what=result.expectation[lang])
+    if result.rows_failing is None or result.rows_checked is None:
+        return line
+    failing, checked = f"{result.rows_failing:,}", f"{result.rows_checked:,}"
+    return line + say("gate_rows", lang, failing=failing, checked=checked)
 
 
 def build_all(build: DbtBuild, progress: Progress) -> Iterator[Node]:

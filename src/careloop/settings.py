@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     alerts: AlertSettings = Field(
         default_factory=AlertSettings, description="Who is told of what is due, and how"
     )
+    browser: str | None = Field(
+        default=None,
+        description="Chromium, Chrome or Edge that prints PDFs: a path or a name on PATH; "
+        "the first one found if unset",
+    )
     sender_name: str | None = Field(
         default=None, max_length=60, description="The company, as customers know it"
     )

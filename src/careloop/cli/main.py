@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "customer": ("customer", "access-log"),
     "explain": ("explain",),
     "rule_diff": ("diff-rules",),
+    "calibrate": ("calibrate",),
     "preview": ("preview",),
     "dispatch": ("plan", "dispatch", "ledger"),
     "service": ("service",),
@@ -37,6 +38,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "channels": ("channels",),
     "feedback": ("feedback", "receiver"),
     "erase": ("erase",),
+    "review": ("review",),
+    "chart": ("chart",),
+    "docs": ("docs",),
     "prefect": ("up", "deploy"),
 }
 

@@ -6,16 +6,12 @@ from typing import Annotated
 
 import typer
 
-from careloop.cli.options import Home
+from careloop.cli.options import Home, Version
 from careloop.cli.output import JsonFlag, console, print_table
 from careloop.errors import SettingsError
 from careloop.published import current_version, query
 from careloop.settings import load_settings
 from careloop.warehouse import literal
-
-Version = Annotated[
-    str | None, typer.Option("--version", help="A published version instead of the current.")
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ from careloop.messages import check_all
 from careloop.program.calendar import WorkCalendar
 from careloop.program.conditions import condition_text
 from careloop.program.goals import KpiTarget
+from careloop.program.kpi_pages import kpis_markdown, semantic_models
 from careloop.program.kpis import KPIS
 from careloop.program.load import copy_program, load_program, program_names
 from careloop.program.model import Program
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
         ("check", check),
         ("copy", copy),
         ("schema", schema),
+        ("kpis", kpis),
     ):
         group.command(name)(command)
     app.add_typer(group, name="program")
@@ -156,6 +158,20 @@ def schema(as_json: JsonFlag = False) -> None:
         print_json({file: model.model_json_schema() for file, model in schemas.items()})
     else:
         typer.echo(reference_markdown(), nl=False)
+
+
+def kpis(
+    dbt: Annotated[bool, typer.Option("--dbt", help="As dbt's semantic models.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print every KPI with what it counts.
+
+    Example: careloop program kpis
+    """
+    if as_json:
+        print_json([vars(kpi) for kpi in KPIS.values()])
+    else:
+        typer.echo(semantic_models() if dbt else kpis_markdown(), nl=False)
 
 
 def _show_calendar(calendar: WorkCalendar) -> None:

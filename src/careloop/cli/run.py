@@ -71,12 +71,12 @@ def _refresh_day(
         take_in_receipts(settings, program, moment)
         run = steps("prepare", refresh.prepare)
         raw = steps("raw gate", lambda: refresh.raw_gate(steps.detail))
-        _stop_if_critical(refresh, raw, steps)
+        _stop_if_critical(refresh, raw, steps, moment)
         build = refresh.build()
         steps("dbt", lambda: list(build_all(build, steps.detail)))
         build.raise_if_failed()
         marts = steps("marts gate", lambda: refresh.marts_gate(steps.detail))
-        _stop_if_critical(refresh, marts, steps)
+        _stop_if_critical(refresh, marts, steps, moment)
         done = steps("publish", refresh.publish)
     return {
         "run_id": run.run_id,
@@ -112,10 +112,10 @@ def catch_up_missed(
     return summaries
 
 
-def _stop_if_critical(refresh: Refresh, gate: Any, steps: Steps) -> None:
+def _stop_if_critical(refresh: Refresh, gate: Any, steps: Steps, moment: datetime) -> None:
     if gate.failures:
         steps.say(f"the data quality page is {refresh.write_report()}")
-    gate.raise_if_critical()
+    refresh.stop_if_critical(gate, moment, steps.say)
 
 
 def run(

@@ -200,17 +200,57 @@ class Churn(Closed):
 
 
 class Calibration(Closed):
-    """The regular review of thresholds, tiers and resources."""
+    """The regular review of thresholds, tiers and resources. It proposes, and changes nothing."""
 
     every: Duration = Field(description="How often.")
     max_threshold_change: Share = Field(
-        description="Largest change of a threshold proposed at once, as a share."
+        description="Largest change of a threshold, target or limit proposed at once, as a share."
     )
-    recluster: bool = Field(description="Propose new segments by clustering.")
-    clusters: Annotated[int, Field(ge=2, le=12)] = Field(description="Clusters tried at most.")
     share_tolerance: Share = Field(
-        description="Difference of actual and expected segment share that is explained."
+        description="Difference of actual and expected segment share that is explained; days "
+        "without purchase or activity this share off the criterion are left alone, too."
     )
+    min_cases: PositiveInt = Field(
+        description="Fewest customers, returns, messages or cases a proposal rests on."
+    )
+    dormant_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of returning customers who are back before a customer counts as dormant."
+    )
+    lost_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Share of returning customers who are back before a customer counts as lost."
+    )
+    recluster: bool = Field(description="Compare the segments with clusters found in the data.")
+    clusters: Annotated[int, Field(ge=2, le=12)] = Field(description="Clusters tried at most.")
+    max_sampled_customers: PositiveInt = Field(
+        description="Most customers who are clustered, and whose returns are looked at."
+    )
+    max_drift: Annotated[float, Field(gt=0)] = Field(
+        description="Population stability index of the segments above which they have shifted; "
+        "0.1 is usually called slight, 0.25 large."
+    )
+    min_uplift: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Least gain in conversions that makes a rule worth while, as a share of the "
+        "customers: a rule whose interval ends below it has no use."
+    )
+    max_fatigue: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Largest share of messages that may make people unsubscribe or complain."
+    )
+    always_met: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Share of cases within a service target from which it is always met."
+    )
+    seldom_met: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Share of cases within a service target up to which it is never met."
+    )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        mistakes = [
+            Mistake((high,), getattr(self, high), f"must be above {low} ({getattr(self, low):g})")
+            for low, high in (("dormant_share", "lost_share"), ("seldom_met", "always_met"))
+            if getattr(self, high) <= getattr(self, low)
+        ]
+        refuse(mistakes)
+        return self
 
 
 class Offer(Closed):

@@ -1,9 +1,7 @@
 """The registers as one workbook, written row by row and byte for byte the same."""
 
-import re
 from collections.abc import Iterable
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,16 @@ from careloop.program.registers import Register
 from careloop.registers.rows import Line
 from careloop.registers.words import choices, words
 from careloop.sources.edits import receipt
+from careloop.spreadsheet import (
+    LAST_ROW,
+    cell_format,
+    cell_value,
+    head_format,
+    set_up_print,
+    write_cell,
+)
 
 HIDDEN = "careloop"
-LAST_ROW = 1_048_575
-LONGEST = 32_000  # a cell of Excel holds 32,767 signs
-A4 = 9
-FONTS = {"zh": "Microsoft YaHei", "en": "Calibri"}
 TIMES = {"time", "submitted", "responded", "archived"}
 DAYS = {"due", "cooperation_start", "last_interaction"}
 NUMBERS = {"attitude", "speed", "efficiency"}
@@ -58,7 +60,6 @@ CHOICES = {
     ("tickets", "confirmation"): "confirmations",
 }
 READ_BACK = ("follow_ups", "tickets")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 
 class Workbook:
@@ -74,12 +75,8 @@ class Workbook:
         self.lang, self.subject, self.types = lang, subject, types
         self._book = xlsxwriter.Workbook(str(path), {"constant_memory": True})
         self._book.set_properties({"title": subject, "author": "careloop", "created": made_at})
-        font = {"font_name": FONTS[lang], "font_size": 10, "valign": "top", "border": 1}
-        font["border_color"] = "#BFBFBF"
-        self._head = self._book.add_format(
-            {**font, "bold": True, "bg_color": "#D9E2F3", "align": "center", "valign": "vcenter",
-             "text_wrap": True}
-        )  # fmt: skip
+        font = cell_format(lang)
+        self._head = self._book.add_format(head_format(lang))
         self._formats = {
             "text": self._book.add_format({**font, "text_wrap": True}),
             "time": self._book.add_format({**font, "num_format": "yyyy-mm-dd hh:mm"}),
@@ -122,24 +119,14 @@ class Workbook:
                     f"the register {register.id} has more rows than a sheet holds ({LAST_ROW:,})",
                     "its mart has them all: `careloop sql`",
                 )
-            values = [_value(line.cells[column.id]) for column in register.columns]
+            values = [cell_value(line.cells[column.id]) for column in register.columns]
             for index, value in enumerate(values):
-                self._write(sheet, number, index, value, self._formats[forms[index]])
+                write_cell(sheet, number, index, value, self._formats[forms[index]])
             if read_back:
                 cells = dict(zip(headings, values, strict=True))
                 sheet.write_string(number, width, receipt(line.known, cells))
         self._finish(sheet, register, number, width if read_back else width - 1)
         return number
-
-    def _write(self, sheet: Any, row: int, column: int, value: Any, form: Any) -> None:
-        if isinstance(value, date):
-            sheet.write_datetime(row, column, value, form)
-        elif isinstance(value, (int, float)):
-            sheet.write_number(row, column, value, form)
-        elif value is None:
-            sheet.write_blank(row, column, None, form)
-        else:
-            sheet.write_string(row, column, value, form)
 
     def _finish(self, sheet: Any, register: Register, rows: int, last: int) -> None:
         """What the sheet offers: filters, choices, print set-up."""
@@ -157,26 +144,10 @@ class Workbook:
                     {"validate": "list", "source": offered,
                      "error_message": words()["choose"][self.lang]},
                 )  # fmt: skip
-        sheet.set_landscape()
-        sheet.set_paper(A4)
-        sheet.fit_to_pages(1, 0)
-        sheet.repeat_rows(0)
-        sheet.set_margins(0.4, 0.4, 0.7, 0.6)
-        sheet.set_header(f"&L&A&R{self.subject.replace('&', '&&')}")
-        sheet.set_footer(f"&C{words()['pages'][self.lang]}")
+        set_up_print(sheet, self.subject, self.lang)
 
 
 def _form(column: str) -> str:
     if column in TIMES:
         return "time"
     return "day" if column in DAYS else "number" if column in NUMBERS else "text"
-
-
-def _value(value: Any) -> Any:
-    """What goes into a cell: what cannot stand there is left out."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if not isinstance(value, str):
-        return value
-    text = _CONTROL.sub("", value.replace("\r\n", "\n"))
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -35,7 +35,6 @@ ROW = 30  # height of a bar's row, px
 CONFIG: dict[str, Any] = {
     "background": None,
     "font": FONT,
-    "padding": 2,
     "view": {"stroke": None},
     "axis": {
         "labelColor": SOFT,
@@ -58,6 +57,7 @@ CONFIG: dict[str, Any] = {
         "labelLimit": 240,
         "symbolSize": 90,
         "symbolStrokeWidth": 2,
+        "symbolOpacity": 1,
         "columnPadding": 16,
     },
     "text": {"color": INK, "fontSize": 12},
@@ -93,17 +93,14 @@ def trend(
     known = [row for row in data if row["value"] is not None]
     x = alt.X("period:O", sort=order, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True))
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=14), axis=_axis(say, unit))
-    colour, dash, shape = _series(series)
+    has_levels = benchmark is not None or any(row["target"] is not None for row in data)
+    colour, dash, shape = _series(series, has_levels)
     tip = [_tip("period", say("period")), _tip("text", say("now_value"))]
     if series:
         tip.insert(0, _tip("series", say("series")))
     if any(row["about"] for row in data):
         tip.append(_tip("about", " "))
-    layers = []
-    if any(row["target"] is not None for row in data):
-        layers += _target(say, data, unit, x)
-    if benchmark is not None:
-        layers += _benchmark(say, benchmark, unit, order[0])
+    layers = _levels(say, data, unit, benchmark, x)
     if any(row["low"] is not None and row["high"] is not None for row in known):
         layers.append(
             alt.Chart(_data([r for r in known if r["low"] is not None]))
@@ -114,7 +111,7 @@ def trend(
     layers.append(base.mark_line(strokeWidth=2.25).encode(x=x, y=y, color=colour, strokeDash=dash))
     marks = alt.Chart(_data(known))
     layers.append(
-        marks.mark_point(size=50, strokeWidth=2, fill=PAPER).encode(
+        marks.mark_point(size=50, strokeWidth=2, fill=PAPER, opacity=1).encode(
             x=x, y=y, color=colour, shape=shape, tooltip=tip
         )
     )
@@ -122,15 +119,18 @@ def trend(
     if not series:
         layers.append(
             alt.Chart(_data(full))
-            .mark_point(size=50, strokeWidth=2, color=BLUE, fill=BLUE)
+            .mark_point(size=50, strokeWidth=2, color=BLUE, fill=BLUE, opacity=1)
             .encode(x=x, y=y, tooltip=tip)
         )
-        layers.append(
-            alt.Chart(_data(known[-1:]))
-            .mark_text(dy=-13, fontWeight="bold", align="center")
-            .encode(x=x, y=y, text="text:N")
-        )
-    return _spec(alt.layer(*layers), height)
+        last = alt.Chart(_data(known[-1:])).encode(x=x, y=y, text="text:N")
+        layers += [
+            last.mark_text(dy=-14, fontWeight="bold", stroke=PAPER, strokeWidth=4),
+            last.mark_text(dy=-14, fontWeight="bold"),
+        ]
+    chart = alt.layer(*layers)
+    if series and has_levels:
+        chart = chart.resolve_scale(strokeDash="independent")
+    return _spec(chart, height)
 
 
 def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
     if has_expected:
         layers.append(
             alt.Chart(_data([row for row in data if row["expected"] is not None]))
-            .mark_tick(thickness=3, height=24)
+            .mark_tick(thickness=3, height=24, opacity=1)
             .encode(
                 x=alt.X("expected:Q", title=None),
                 y=y,
@@ -178,7 +178,7 @@ def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
                 tooltip=tip,
             )
         )
-    return _spec(alt.layer(*layers), alt.Step(ROW))
+    return _spec(alt.layer(*layers), ROW * len(order), right=64)
 
 
 def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
@@ -198,7 +198,12 @@ def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
     ]
     base = alt.Chart(_data(data))
     y = alt.Y("label:N", sort=order, title=None)
-    x = alt.X("effect:Q", title=None, axis=_axis(say, unit, grid=True, points=True))
+    x = alt.X(
+        "effect:Q",
+        title=None,
+        scale=alt.Scale(padding=52),
+        axis=_axis(say, unit, grid=True, points=True),
+    )
     offset = alt.YOffset("kind:N", sort=kinds)
     scale = alt.Scale(domain=kinds, range=[BLUE, PAPER])
     legend = alt.Legend(symbolType="square", symbolStrokeColor=BLUE)
@@ -218,7 +223,7 @@ def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
         .transform_filter("datum.effect < 0"),
         alt.Chart(_data([{"zero": 0}])).mark_rule(color=INK).encode(x="zero:Q"),
     ]
-    return _spec(alt.layer(*layers), alt.Step(42))
+    return _spec(alt.layer(*layers), 44 * len(order), right=56)
 
 
 def radar(
@@ -232,10 +237,10 @@ def radar(
     low, high = limits
     corner = {row["axis"]: 2 * math.pi * i / len(rows) for i, row in enumerate(rows)}
 
-    def point(axis: str, value: float) -> Row:
+    def point(axis: str, value: float, wider: float = 1) -> Row:
         size = (value - low) / (high - low)
-        angle = corner[axis]
-        return {"x": round(size * math.sin(angle), 4), "y": round(size * math.cos(angle), 4)}
+        x, y = wider * math.sin(corner[axis]), math.cos(corner[axis])
+        return {"x": round(size * x, 4), "y": round(size * y, 4)}
 
     def polygon(key: str, name: str) -> list[Row]:
         known = [row for row in rows if row.get(key) is not None]
@@ -259,15 +264,14 @@ def radar(
     ]
     labels = [
         {
-            **point(row["axis"], low + 1.14 * (high - low)),
+            **point(row["axis"], low + 1.16 * (high - low), wider=1.12),
             "label": row["axis"],
             "text": say.number(row["value"], digits),
         }
         for row in rows
     ]
-    domain = [-1.35, 1.35]
-    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=domain, nice=False))
-    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=domain, nice=False))
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.6, 1.6], nice=False))
+    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-1.25, 1.25], nice=False))
     colour = alt.Color("series:N", sort=names, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
     dash = alt.StrokeDash(
         "series:N", sort=names, scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]])
@@ -287,7 +291,7 @@ def radar(
         alt.Chart(_data(labels)).mark_text(dy=-7, color=SOFT).encode(x=x, y=y, text="label:N"),
         alt.Chart(_data(labels)).mark_text(dy=8, fontWeight="bold").encode(x=x, y=y, text="text:N"),
     ]
-    return _spec(alt.layer(*layers), 270, width=320)
+    return _spec(alt.layer(*layers), 250, width=320)
 
 
 def migration(say: Words, rows: Sequence[Row]) -> dict[str, Any]:
@@ -322,13 +326,14 @@ def migration(say: Words, rows: Sequence[Row]) -> dict[str, Any]:
             x=x, y=y, text="text:N", color=_on_heat("moved", most), tooltip=tip
         ),
     ]
-    return _spec(alt.layer(*layers), alt.Step(34))
+    return _spec(alt.layer(*layers), 34 * len(froms))
 
 
 def cohorts(say: Words, rows: Sequence[Row]) -> dict[str, Any]:
     """Shares still buying by months since the first purchase, in percent. rows: cohort (label),
     month (0, 1, …), value (0..1) or None, customers, is_complete (False: the month is not over,
     shown pale and in italics)."""
+    order = _order(rows, "cohort")
     data = [
         {
             "cohort": row["cohort"],
@@ -352,7 +357,7 @@ def cohorts(say: Words, rows: Sequence[Row]) -> dict[str, Any]:
         _tip("about", " "),
     ]
     x = alt.X("month:O", title=say("months_since"), axis=_top_axis())
-    y = alt.Y("cohort:N", sort=_order(rows, "cohort"), title=None)
+    y = alt.Y("cohort:N", sort=order, title=None)
     base = alt.Chart(_data(data))
     layers = [
         base.mark_rect(stroke=PAPER, strokeWidth=1.5)
@@ -368,7 +373,7 @@ def cohorts(say: Words, rows: Sequence[Row]) -> dict[str, Any]:
         .encode(x=x, y=y, text="text:N", tooltip=tip)
         .transform_filter("!datum.complete"),
     ]
-    return _spec(alt.layer(*layers), alt.Step(26))
+    return _spec(alt.layer(*layers), 26 * len(order))
 
 
 def intervals(say: Words, rows: Sequence[Row], unit: str = "share") -> dict[str, Any]:
@@ -397,9 +402,9 @@ def intervals(say: Words, rows: Sequence[Row], unit: str = "share") -> dict[str,
         base.mark_rule(strokeWidth=2, color=BLUE).encode(
             x=alt.X("low:Q", title=None, axis=axis), x2="high:Q", y=y, tooltip=tip
         ),
-        base.mark_tick(thickness=2, height=10, color=BLUE).encode(x="low:Q", y=y),
+        base.mark_tick(thickness=2, height=10, color=BLUE).encode(x=alt.X("low:Q"), y=y),
         base.mark_tick(thickness=2, height=10, color=BLUE).encode(x="high:Q", y=y),
-        base.mark_point(size=80, strokeWidth=2, color=BLUE).encode(
+        base.mark_point(size=80, strokeWidth=2, color=BLUE, opacity=1).encode(
             x="value:Q",
             y=y,
             fill=alt.condition("datum.sure", alt.value(BLUE), alt.value(PAPER)),
@@ -407,7 +412,7 @@ def intervals(say: Words, rows: Sequence[Row], unit: str = "share") -> dict[str,
         ),
         base.mark_text(dy=-12, fontSize=11).encode(x="value:Q", y=y, text="text:N"),
     ]
-    return _spec(alt.layer(*layers), alt.Step(38))
+    return _spec(alt.layer(*layers), 38 * len(order))
 
 
 def stacked(say: Words, rows: Sequence[Row], unit: str = "number") -> dict[str, Any]:
@@ -463,13 +468,13 @@ def stacked(say: Words, rows: Sequence[Row], unit: str = "number") -> dict[str, 
         )
         .transform_filter("datum.fits"),
     ]
-    return _spec(alt.layer(*layers), alt.Step(ROW))
+    return _spec(alt.layer(*layers), ROW * len(order))
 
 
-def _spec(chart: Any, height: Any, width: Any = "container") -> dict[str, Any]:
-    """The chart as a dict without names Altair counts up, which differ from run to run."""
-    fit = {"autosize": {"type": "fit-x"}} if width == "container" else {}
-    spec = chart.properties(height=height, width=width, **fit).to_dict()
+def _spec(chart: Any, height: int, width: Any = "container", right: int = 2) -> dict[str, Any]:
+    """The chart as a dict. right: room for numbers at the ends of bars, px."""
+    spec = chart.properties(height=max(height, ROW), width=width).to_dict()
+    spec["padding"] = {"left": 2, "right": right, "top": 2, "bottom": 2}
     spec["config"] = CONFIG
     return spec
 
@@ -511,47 +516,61 @@ def _axis(say: Words, unit: str, *, grid: bool = True, points: bool = False) -> 
     return alt.Axis(labelExpr=f"{large} : format(datum.value, ',~r')", **common)
 
 
-def _series(names: list[str]) -> tuple[Any, Any, Any]:
-    """Colour, dash and shape of the lines; of one line without a legend."""
+def _series(names: list[str], has_levels: bool) -> tuple[Any, Any, Any]:
+    """Colour, dash and shape of the lines; of one line without a legend. has_levels: dashes are
+    told in the legend of target and benchmark, so not in that of the lines."""
     if not names:
         return alt.value(BLUE), alt.value([1, 0]), alt.value("circle")
     n = len(names)
-    kinds = ((alt.Color, SERIES), (alt.StrokeDash, DASHES), (alt.Shape, SHAPES))
+    dash = {"legend": None} if has_levels else {}
+    kinds = ((alt.Color, SERIES, {}), (alt.StrokeDash, DASHES, dash), (alt.Shape, SHAPES, {}))
     return tuple(
         kind(
             "series:N",
             sort=names,
             scale=alt.Scale(domain=names, range=[values[i % len(values)] for i in range(n)]),
+            **more,
         )
-        for kind, values in kinds
+        for kind, values, more in kinds
     )
 
 
-def _target(say: Words, data: list[Row], unit: str, x: alt.X) -> list[Any]:
+def _levels(say: Words, data: list[Row], unit: str, benchmark: float | None, x: alt.X) -> list[Any]:
+    """Lines of the target (dashed, may step) and the benchmark (dotted), named in a legend."""
     rows = [row for row in data if row["target"] is not None]
-    last = rows[-1]["target"]
-    label = [{**rows[0], "name": f"{say('target')} {say.value(last, unit)}"}]
-    y = alt.Y("target:Q", title=None)
-    return [
-        alt.Chart(_data(rows))
-        .mark_line(color=INK, strokeDash=[6, 4], strokeWidth=1.5, interpolate="step")
-        .encode(x=x, y=y),
-        alt.Chart(_data(label))
-        .mark_text(align="left", dx=-10, dy=-8, fontSize=11, color=INK)
-        .encode(x=x, y=y, text="name:N"),
-    ]
+    names, dashes = [], []
+    if rows:
+        names.append(f"{say('target')} {say.value(rows[-1]['target'], unit)}")
+        dashes.append([6, 4])
+    if benchmark is not None:
+        names.append(f"{say('benchmark')} {say.value(benchmark, unit)}")
+        dashes.append([1, 3])
+    scale = alt.Scale(domain=names, range=dashes)
+    legend = alt.Legend(symbolType="stroke", symbolStrokeColor=INK, symbolSize=300)
+    dash = alt.StrokeDash("name:N", scale=scale, legend=legend)
+    layers = []
+    if rows:
+        named = [{**_only(row, "period", "target"), "name": names[0]} for row in rows]
+        layers.append(
+            alt.Chart(_data(named))
+            .mark_line(color=INK, strokeWidth=1.5, interpolate="step")
+            .encode(x=x, y=alt.Y("target:Q", title=None), strokeDash=dash)
+        )
+    if benchmark is not None:
+        named = [
+            {"period": row["period"], "benchmark": _plain(benchmark), "name": names[-1]}
+            for row in data
+        ]
+        layers.append(
+            alt.Chart(_data(named))
+            .mark_line(color=INK, strokeWidth=2)
+            .encode(x=x, y=alt.Y("benchmark:Q", title=None), strokeDash=dash)
+        )
+    return layers
 
 
-def _benchmark(say: Words, value: float, unit: str, first: str) -> list[Any]:
-    name = f"{say('benchmark')} {say.value(value, unit)}"
-    rows = _data([{"benchmark": _plain(value), "period": first, "name": name}])
-    y = alt.Y("benchmark:Q", title=None)
-    return [
-        alt.Chart(rows).mark_rule(color=SOFT, strokeDash=[1, 3], strokeWidth=2).encode(y=y),
-        alt.Chart(rows)
-        .mark_text(align="left", dx=-10, dy=10, fontSize=11, color=SOFT)
-        .encode(x=alt.X("period:O"), y=y, text="name:N"),
-    ]
+def _only(row: Row, *keys: str) -> Row:
+    return {key: row[key] for key in keys}
 
 
 def _bar_ends(base: alt.Chart, y: alt.Y, value: str, text: str, above: bool) -> Any:

@@ -14,12 +14,14 @@ class Column:
     """A column of a table. key: of the rows' values; digits: decimals shown, in the page and in
     Excel. share: 0..1, shown in percent. state: met, on_track, missed, not_enough_data. by_unit:
     in the unit (careloop.program.kpis) the row's key ``unit`` says; change: a difference in it.
-    trend: a list of numbers or None, the oldest first, drawn as a small line."""
+    trend: a list of numbers or None, the oldest first, drawn as a small line. under: in the page
+    it stands with its title small below the column of that key; in Excel it is a column."""
 
     key: str
     title: str
     kind: Kind = "text"
     digits: int = 0
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Sentence:
     """A finding made from figures by rule. rank: the larger, the more it belongs in the
     headline; 0 stays in its section. 90 and more: a critical target missed or a gate broken; 60
     to 90: a target missed or met; 30 to 60: worth knowing. section: id of the section it is of,
-    filled in for the headline."""
+    filled in for the headline. is_for_headline: a table of its section says it already, so it is
+    not said there."""
 
     tone: Tone
     text: str
     rank: float = 0
     section: str = ""
+    is_for_headline: bool = False
 
 
 @dataclass(frozen=True)

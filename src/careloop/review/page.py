@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from careloop import __version__
 from careloop.review.charts import CONFIG
-from careloop.review.model import Chart, Section, Sentence, Table
+from careloop.review.model import Chart, Column, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.targets import STATES
 from careloop.review.words import Words
@@ -28,6 +28,8 @@ from careloop.review.words import Words
 WIDE, HALF = 680, 330
 _NUMERIC = ("number", "share", "money", "score", "by_unit", "change")
 _SPARK = (96, 26)
+# Texts up to so many characters, and small ones, stay in one line.
+_SHORT, _SHORT_NOTE = 12, 26
 
 
 def render(reader: Reader, headline: Section, sections: list[Section], run: Row) -> str:
@@ -54,6 +56,7 @@ def render(reader: Reader, headline: Section, sections: list[Section], run: Row)
         config=_json(CONFIG),
         bundle=scripts[0],
         script=scripts[1],
+        short=_SHORT_NOTE,
         footer=say(
             "footer",
             version=__version__,
@@ -105,7 +108,7 @@ class _Part:
     def __init__(self, section: Section, say: Words) -> None:
         self.id = section.id
         self.title = section.title
-        self.sentences = section.sentences
+        self.sentences = [s for s in section.sentences if not s.is_for_headline]
         self.blocks = [
             _Figure(block) if isinstance(block, Chart) else _Grid(block, say)
             for block in section.blocks
@@ -143,11 +146,11 @@ class _Grid:
 
     def __init__(self, table: Table, say: Words) -> None:
         self.id, self.title, self.note = table.id, table.title, table.note
-        self.columns = table.columns
+        self.columns = [column for column in table.columns if not column.under]
         rows = table.rows if table.short is None else table.rows[: table.short]
         self.all = len(table.rows)
         self.is_filtered = table.id == "kpis"
-        self.is_wide = len(table.columns) > 7
+        self.is_wide = len(self.columns) > 6
         self.rows = [_Line(row, table, say) for row in rows]
         self.states = [state for state in STATES if any(r.state == state for r in self.rows)]
 
@@ -158,10 +161,19 @@ class _Line:
     def __init__(self, row: Row, table: Table, say: Words) -> None:
         state = next((row.get(c.key) for c in table.columns if c.kind == "state"), None)
         self.state = state or ""
-        self.cells = [_cell(row, column, say) for column in table.columns]
+        self.cells = [
+            _cell(row, column, [c for c in table.columns if c.under == column.key], say)
+            for column in table.columns
+            if not column.under
+        ]
 
 
-def _cell(row: Row, column: Any, say: Words) -> dict[str, Any]:
+def _cell(row: Row, column: Column, below: list[Column], say: Words) -> dict[str, Any]:
+    notes = [row.get(f"{column.key}_note", "")]
+    for other in below:
+        if row.get(other.key) is not None:
+            texts = (other.title, say.cell(row, other), row.get(f"{other.key}_note", ""))
+            notes.append(" ".join(text for text in texts if text))
     value = row.get(column.key)
     key = value
     if column.kind == "trend":
@@ -173,11 +185,12 @@ def _cell(row: Row, column: Any, say: Words) -> dict[str, Any]:
     return {
         "text": text,
         "key": "" if key is None else key,
-        "note": row.get(f"{column.key}_note", ""),
+        "notes": [line for note in notes if note for line in note.split("\n")],
         "tone": row.get(f"{column.key}_tone", ""),
         "kind": "number" if column.kind in _NUMERIC else column.kind,
         "title": column.title,
         "is_empty": value is None or value == [],
+        "is_short": len(str(text)) <= _SHORT,
     }
 
 
@@ -231,7 +244,7 @@ def _svg(chart: Chart) -> str:
     spec["config"] = {**spec.get("config", {}), "aria": False}
     text = vl_convert.vegalite_to_svg(spec)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{chart.id}-\1"', text)
-    text = re.sub(r'url\(#([^)]+)\)', rf"url(#{chart.id}-\1)", text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{chart.id}-\1)", text)
     # Every text names its font; the page has one for all.
     text = re.sub(r' font-family="[^"]*"', "", text)
     return text.replace("<svg ", '<svg class="still" ', 1)
@@ -264,5 +277,3 @@ def _sha256(text: str) -> str:
 @cache
 def _file(name: str) -> str:
     return files("careloop.review").joinpath(name).read_text("utf-8")
-
-

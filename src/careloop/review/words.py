@@ -208,6 +208,10 @@ class Words:
             return self("all")
         return self._titles(dimension).get(str(value), str(value))
 
+    def members(self, dimension: str | None) -> list[str]:
+        """The members of a dimension the program knows, in its order."""
+        return list(self._titles(dimension or ""))
+
     def _titles(self, dimension: str) -> dict[str, str]:
         program = self.program
         known: dict[str, list[Any]] = {

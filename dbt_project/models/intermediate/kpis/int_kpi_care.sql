@@ -137,8 +137,8 @@ greetings as (
             "rules.conversion_within_amount",
             "rules.conversion_within_unit",
             "rules.conversion_within_seconds"
-        ) }}, {{ dbt.dateadd(
-            "hour", "24 * " ~ setting_text("uplift.window_days"), "made.contacted_at"
+        ) }}, {{ seconds_after(
+            "made.contacted_at", "86400 * " ~ setting_text("uplift.window_days")
         ) }}) as bought_until
     from made
     left join rules on made.rule = rules.rule and rules.conversion_within is not null
@@ -187,33 +187,32 @@ counted as (
 
 daily as (
     select
-        customer_id,
-        contacted_on,
-        sum(preferences) as preferences,
-        sum(fits) as fits,
-        sum(openable) as openable,
-        sum(opened) as opened,
-        sum(convertible) as convertible,
-        sum(converted) as converted,
         {%- for anniversary in ["birthday", "membership"] %}
         sum({{ one_if("anniversary = '" ~ anniversary ~ "' and has_bought is not null") }})
             as {{ anniversary }}_greeted,
         sum({{ one_if("anniversary = '" ~ anniversary ~ "' and has_bought") }})
-            as {{ anniversary }}_bought{{ "," if not loop.last }}
+            as {{ anniversary }}_bought,
         {%- endfor %}
+        {%- for count in [
+            "preferences", "fits", "openable", "opened", "convertible", "converted"
+        ] %}
+        sum({{ count }}) as {{ count }},
+        {%- endfor %}
+        customer_id,
+        contacted_on
     from counted
     group by customer_id, contacted_on
 ),
 
 messages as (
     select
-        period_days.period_type,
-        period_days.period_start,
-        daily.customer_id,
         {%- for numerator, denominator in shares.values() %}
         sum(daily.{{ numerator }}) as {{ numerator }},
-        sum(daily.{{ denominator }}) as {{ denominator }}{{ "," if not loop.last }}
+        sum(daily.{{ denominator }}) as {{ denominator }},
         {%- endfor %}
+        period_days.period_type,
+        period_days.period_start,
+        daily.customer_id
     from daily
     inner join period_days on daily.contacted_on = period_days.day
     group by period_days.period_type, period_days.period_start, daily.customer_id
@@ -258,8 +257,8 @@ answers_to_care as (
         on
             answers.customer_id = cared_for.customer_id
             and answers.answered_at >= cared_for.contacted_at
-            and answers.answered_at <= {{ dbt.dateadd(
-                "hour", "24 * " ~ answer_days, "cared_for.contacted_at"
+            and answers.answered_at <= {{ seconds_after(
+                "cared_for.contacted_at", "86400 * " ~ answer_days
             ) }}
     group by answers.response_id, answers.customer_id, answers.answered_on, answers.share
 ),
@@ -274,7 +273,9 @@ numbered_occasions as (
     where
         kind = 'business'
         and {{ days_after("date", occasion_days) }} < {{ as_of_date() }}
-        and {{ days_after("date", occasion_days) }} >= (select min(period_start) from periods)
+        and {{ days_after("date", occasion_days) }} >= (
+            select min(periods.period_start) from periods
+        )
 ),
 
 occasions as (

@@ -190,7 +190,8 @@ def _chart(say: Words, row: Row, dimension: str, rows: list[Row], place: str) ->
             parts=say("comma").join(parts),
             total=total,
         ),
-        say("chart_note", unit=say("in_points" if unit == "share" else "in_unit"), total=total),
+        say("chart_note", unit=say("in_points" if unit == "share" else "in_unit"), total=total)
+        + (say("less") if row["better"] == "lower" else ""),
     )
 
 
@@ -206,7 +207,7 @@ def _summary(say: Words, row: Row, found: dict[str, list[Row]], place: str) -> T
     lines = tuple(
         {
             "unit": row["unit"],
-            "dimension": say.dimension(dimension),
+            "dimension": _upper(say.dimension(dimension)),
             "member": say.member(dimension, rows[0]["member"]),
             "effect": rows[0]["total_effect"],
             "rate": sum(effect["rate_effect"] for effect in rows),
@@ -217,6 +218,10 @@ def _summary(say: Words, row: Row, found: dict[str, list[Row]], place: str) -> T
         if any(effect["member"] != _UNKNOWN for effect in rows)
     )
     return Table(f"{place}-summary", say("summary"), columns, lines)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _members(say: Words, lines: list[Row]) -> Table:
@@ -236,7 +241,7 @@ def _members(say: Words, lines: list[Row]) -> Table:
     rows = tuple(
         {
             **{key: line[key] for key in (*keys, "unit")},
-            "dimension_name": say.dimension(line["dimension"]),
+            "dimension_name": _upper(say.dimension(line["dimension"])),
             "part": say.member(line["dimension"], line["member"]),
         }
         for line in lines

@@ -74,7 +74,8 @@ def _sentence(say: Words, row: Row) -> Sentence:
         change=_change(say, row),
         why=_why(say, row),
     )
-    return Sentence(_TONES.get(state, "info"), text, round(rank, 3))
+    told = state != "not_enough_data"
+    return Sentence(_TONES.get(state, "info"), text, round(rank, 3), is_for_headline=told)
 
 
 def target_words(say: Words, row: Row) -> str:
@@ -103,20 +104,27 @@ def _targets(say: Words, rows: list[Row], past: dict[str, list[Row]]) -> Table:
         Column("period", say("period")),
         Column("value", say("value"), "by_unit"),
         Column("target", say("target"), "by_unit"),
-        Column("attainment", say("attainment"), "share"),
         Column("state", say("state"), "state"),
-        Column("previous_value", say("previous"), "by_unit"),
+        Column("attainment", say("attainment"), "share", under="state"),
         Column("change", say("change"), "change"),
+        Column("previous_value", say("previous"), "by_unit", under="change"),
         Column("trend", say("trend"), "trend"),
-        Column("baseline", say("baseline"), "by_unit"),
-        Column("benchmark", say("benchmark"), "by_unit"),
+        Column("baseline", say("baseline"), "by_unit", under="target"),
+        Column("benchmark", say("benchmark"), "by_unit", under="value"),
     )
     lines = []
     for row in rows:
         line = _line(say, row)
         line["trend"] = [point["value"] for point in past.get(row["target_id"], [])]
         lines.append(line)
-    return Table("kpis", say("targets"), columns, tuple(lines), say("targets_note"))
+    note = say("targets_note") + _sources(say, rows)
+    return Table("kpis", say("targets"), columns, tuple(lines), note)
+
+
+def _sources(say: Words, rows: list[Row]) -> str:
+    """Where the benchmarks are from."""
+    names = sorted({row["benchmark_source"] for row in rows if row["benchmark_source"]})
+    return say("sources", names=say.listing(names)) if names else ""
 
 
 def _line(say: Words, row: Row) -> Row:
@@ -142,7 +150,6 @@ def _line(say: Words, row: Row) -> Row:
         "baseline_note": say.short_period(baseline, row["baseline_period_type"] or "month")
         if baseline
         else "",
-        "benchmark_note": row["benchmark_source"] or "",
         "id": row["target_id"],
     }  # fmt: skip
 
@@ -174,12 +181,15 @@ def _better(say: Words, row: Row) -> str:
 
 
 def _trends(say: Words, rows: list[Row], past: dict[str, list[Row]]) -> list[Chart]:
-    found = []
+    """A chart of what was reached, once, however many targets it has."""
+    found: dict[tuple[str, ...], Chart] = {}
     for row in rows:
         points = past.get(row["target_id"], [])
-        if sum(point["value"] is not None for point in points) > 1 and len(found) < MOST_CHARTS:
-            found.append(_trend(say, row, points))
-    return found
+        key = row["kpi"], row["period_type"], row["slice_kind"], row["slice"]
+        is_known = sum(point["value"] is not None for point in points) > 1
+        if is_known and key not in found and len(found) < MOST_CHARTS:
+            found[key] = _trend(say, row, points)
+    return list(found.values())
 
 
 def _trend(say: Words, row: Row, points: list[Row]) -> Chart:
@@ -257,8 +267,8 @@ def _free(say: Words, reader: Reader) -> Table:
         Column("kpi", say("kpi")),
         Column("period", say("period")),
         Column("value", say("value"), "by_unit"),
-        Column("previous_value", say("previous"), "by_unit"),
         Column("change", say("change"), "change"),
+        Column("previous_value", say("previous"), "by_unit", under="change"),
         Column("trend", say("trend"), "trend"),
         Column("benchmark", say("benchmark"), "by_unit"),
     )
@@ -279,10 +289,9 @@ def _free(say: Words, reader: Reader) -> Table:
                 "value_note": _sample(say, last),
                 "change_note": _better(say, last),
                 "change_tone": _tone(last),
-                "benchmark_note": last["benchmark_source"] or "",
                 "trend": [point["value"] for point in points],
             }
         )
     watched = sum(points[-1]["is_watched"] for points in found)
-    note = say("free_note")
+    note = say("free_note") + _sources(say, [points[-1] for points in found])
     return Table("kpis_free", say("free"), columns, tuple(lines), note, short=watched)

@@ -1,0 +1,93 @@
+"""The published marts, as one calibration sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from careloop.calibrate.model import Span
+from careloop.errors import SettingsError
+from careloop.program.model import Program
+
+Row = dict[str, Any]
+
+# dim_customers has the day of the first order instead of the days since.
+_MEASURES = """
+create or replace temp view customers as
+select *, date_diff('day', first_order_on, as_of_on) as days_since_first_order
+from dim_customers
+"""
+
+
+@dataclass(frozen=True)
+class Marts:
+    """con: read-only connection; period: what is judged; as_of: local, aware; pack_hash: of the
+    pack the marts were built with."""
+
+    con: duckdb.DuckDBPyConnection
+    program: Program
+    period: Span
+    as_of: datetime
+    pack_hash: str
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection, program: Program, period: Span) -> "Marts":
+        """Raises SettingsError where the marts are another pack's or end before the period."""
+        as_of, pack, pack_hash = con.execute(
+            "select as_of_local, pack, pack_hash from rpt_run"
+        ).fetchall()[0]
+        if pack != program.name:
+            raise SettingsError(
+                f"the published version is of the pack {pack}, not {program.name}",
+                f"name it with --program {pack}",
+            )
+        if as_of.date() <= period.first_day:
+            raise SettingsError(
+                f"{period.name} begins after the published data ends ({as_of:%Y-%m-%d})",
+                "name an earlier period, or run `careloop run` first",
+            )
+        con.execute(_MEASURES)
+        return cls(con, program, period, as_of.replace(tzinfo=ZoneInfo(program.zone)), pack_hash)
+
+    @property
+    def until(self) -> date:
+        """The first local day after what is seen of the period."""
+        return min(self.period.end_day, self.as_of.date())
+
+    @property
+    def is_over(self) -> bool:
+        return self.until == self.period.end_day
+
+    def moment(self, day: date) -> datetime:
+        """The UTC moment, without a zone, at which a local day begins."""
+        local = datetime.combine(day, time(), ZoneInfo(self.program.zone))
+        return local.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
+
+    def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+        """Rows of a query; $first_day, $until (local days), $starts_at and $ends_at (UTC) are
+        there if the query names them."""
+        known = {
+            "first_day": self.period.first_day,
+            "until": self.until,
+            "starts_at": self.moment(self.period.first_day),
+            "ends_at": self.moment(self.until),
+            **(values or {}),
+        }
+        used = {name: value for name, value in known.items() if f"${name}" in sql}
+        result = self.con.execute(sql, used)
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def one(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
+        """The only value of a query."""
+        return next(iter(self.rows(sql, values)[0].values()))
+
+    def has(self, table: str) -> bool:
+        """Whether the version has a mart; older versions may not."""
+        found = self.con.execute(
+            "select count(*) from information_schema.tables where table_name = ?", [table]
+        )
+        return bool(found.fetchall()[0][0])
