@@ -29,9 +29,9 @@ from careloop.calibrate.say import templates
 from careloop.calibrate.service import service
 from careloop.calibrate.standings import dry_run, first_sql
 from careloop.calibrate.thresholds import candidates, leaves, search
-from careloop.cli.calibration_section import section
 from careloop.cli.main import app
 from careloop.errors import SettingsError
+from careloop.judge.calibration_section import section
 from careloop.program.load import load_program
 from careloop.program.measures import MEASURES
 from careloop.program.model import Program
