@@ -345,6 +345,17 @@ def test_before_its_deadline_a_change_is_judged_by_the_line_from_its_baseline() 
         assert row["due_on"] == dt.date(2027, 1, 1)
 
 
+def test_a_target_is_within_what_its_unit_can_be() -> None:
+    rows = [fact("quarter", quarter(n), 90, 100, kpi=kpi) for n in (1, 2)
+            for kpi in ("repurchase_rate", "first_response_minutes")]  # fmt: skip
+    parts = {"baseline": "start_quarter", "within": "1y"}
+    more = target("more", change=0.25, **parts)
+    slower = target("slower", kpi="first_response_minutes", change=-0.5, **parts)
+    found = judged(rows, more, slower | {"direction": "at_most"})
+    targets = {row["target_id"]: row["target"] for row in found if row["period_start"] == quarter(2)}
+    assert targets == {"more": 1.0, "slower": 0.45}
+
+
 def test_running_periods_are_expected_to_be_as_far_as_they_are_seen() -> None:
     rows = judged(
         [fact("quarter", quarter(1), 400, 1000), fact("quarter", quarter(4), 500, 1000)],

@@ -13,7 +13,7 @@ import xlsxwriter
 
 from careloop.errors import SettingsError
 from careloop.review.model import Column, Section, Sentence, Table
-from careloop.review.words import Words
+from careloop.review.words import DIGITS, Words
 from careloop.spreadsheet import (
     LAST_ROW,
     cell_format,
@@ -25,7 +25,6 @@ from careloop.spreadsheet import (
 
 NAME_SIGNS = 31
 NARROW, WIDE = 9, 46
-DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
 LOOKED_AT = 500  # rows a column's width is judged by
 TEXTS = {
     "contents": {"en": "Contents", "zh": "目录"},
@@ -150,7 +149,7 @@ class _Writer:
             sheet.write_url(row, 0, place, self._link, string=one.name)
             sheet.write_string(row, 1, cell_value(one.section), text)
             sheet.write_number(row, 2, len(one.table.rows), number)
-            sheet.write_string(row, 3, cell_value(one.table.note), text)
+            write_cell(sheet, row, 3, cell_value(one.table.note) or None, text)
         set_up_print(sheet, self.subject, self.language)
         sheet.repeat_rows(line)
 

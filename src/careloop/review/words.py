@@ -19,7 +19,8 @@ from careloop.review.reader import Reader, Row
 UNKNOWN = "–"
 MINUS = "\N{MINUS SIGN}"
 _NO_VALUE = ("(unknown)", "unknown", "", None)
-_DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
+# Decimals shown of a unit's values.
+DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
 
 
 @cache
@@ -84,7 +85,7 @@ class Words:
         number = float(value) / size
         digits = max(0, 2 - len(f"{abs(number):.0f}") + 1) if size > 1 or number % 1 else 0
         text = self.number(number, digits)
-        return text + (f" {name}" if name and self.language == "en" else name)
+        return f"{text} {name}".strip()
 
     def _amount(self, number: str) -> str:
         if self.language == "zh" and self.currency == "CNY":
@@ -104,7 +105,7 @@ class Words:
         if value is None:
             return UNKNOWN
         if digits is None:
-            digits = _DIGITS.get(unit, 0)
+            digits = DIGITS.get(unit, 0)
         if unit == "share":
             return self.share(value, digits)
         if unit == "money":
