@@ -325,7 +325,9 @@ def _effects(
     for i, member in enumerate(names):
         d0, d1 = 100 + 37 * (i % 5), 100 + 41 * ((i + number) % 5)
         r0, r1 = math.sin(i + number), math.sin(i + number) + math.cos(2 * i + number) - 0.9
-        if i == 1 and len(names) > 4:
+        if member == EVIL:
+            d0, d1, r1 = 900, 900, r0 + 9
+        elif i == 1 and len(names) > 4:
             d0, r0 = 0, r1
         cells.append([member, d0, d1, r0 * step, r1 * step])
     n0, n1 = sum(c[1] for c in cells), sum(c[2] for c in cells)

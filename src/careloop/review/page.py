@@ -249,7 +249,7 @@ def _svg(chart: Chart) -> str:
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{chart.id}-\1)", text)
     # Every text names its font; the page has one for all.
     text = re.sub(r' font-family="[^"]*"', "", text)
-    return text.replace("<svg ", '<svg class="still" ', 1)
+    return text.replace('class="marks"', 'class="still"', 1)
 
 
 def _slim(spec: dict[str, Any]) -> dict[str, Any]:
