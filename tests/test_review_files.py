@@ -79,7 +79,7 @@ def book(path: Path, say: Words) -> openpyxl.Workbook:
 
 def test_every_table_is_a_sheet_after_the_contents(tmp_path: Path) -> None:
     made = book(tmp_path / "r.xlsx", ZH)
-    assert made.sheetnames == ["目录", "KPIs 指标 all", "KPIs 指标 all 2", "history 2"]
+    assert made.sheetnames == ["目录", "指标 KPIs 指标 all", "指标 KPIs 指标 all 2", "history 2"]
     contents = [[cell.value for cell in row] for row in made["目录"].rows]
     assert contents[0][0] == "Review 2026Q3"
     assert [row[0] for row in contents if row[0] and row[0][0] in "✗✓"] == [
@@ -87,16 +87,16 @@ def test_every_table_is_a_sheet_after_the_contents(tmp_path: Path) -> None:
         "✓ 复购率达成",
     ]
     assert contents[-3:] == [
-        ["KPIs 指标 all", "指标", 2, "only what is judged"],
-        ["KPIs 指标 all 2", "指标", 2, "only what is judged"],
+        ["指标 KPIs 指标 all", "指标", 2, "only what is judged"],
+        ["指标 KPIs 指标 all 2", "指标", 2, "only what is judged"],
         ["history 2", "B · C", 0, None],
     ]
     links = [cell.hyperlink.location for (cell, *_) in made["目录"].rows if cell.hyperlink]
-    assert links == ["'KPIs 指标 all'!A1", "'KPIs 指标 all 2'!A1", "'history 2'!A1"]
+    assert links == ["'指标 KPIs 指标 all'!A1", "'指标 KPIs 指标 all 2'!A1", "'history 2'!A1"]
 
 
 def test_cells_are_what_they_are_and_look_so(tmp_path: Path) -> None:
-    sheet = book(tmp_path / "r.xlsx", EN)["KPIs 指标 all"]
+    sheet = book(tmp_path / "r.xlsx", EN)["指标 KPIs 指标 all"]
     head, first, second = sheet.rows
     assert [cell.value for cell in head] == [
         "指标", "Value", "Change", "Share", "Money", "Day", "State", "Late",
@@ -107,9 +107,10 @@ def test_cells_are_what_they_are_and_look_so(tmp_path: Path) -> None:
     assert first[0].data_type == "s", "a text is no formula"
     assert [cell.value for cell in second] == [None, 27.8, 2, None, None, None, None, "no"]
     assert [cell.number_format for cell in first[1:6]] == [
-        "0.0%", "+#,##0.0;-#,##0.0;0.0", "0.0%", "#,##0.00", "yyyy-mm-dd",
+        "0.0%", '+#,##0.0" pp";-#,##0.0" pp";0.0" pp"', "0.0%", "#,##0.00", "yyyy-mm-dd",
     ]  # fmt: skip
     assert second[1].number_format == "#,##0.0"
+    assert second[2].number_format == "+#,##0.0;-#,##0.0;0.0"
     assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("B2", "A1:H3")
     assert sheet.page_setup.orientation == "landscape"
 
