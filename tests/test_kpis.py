@@ -352,7 +352,9 @@ def test_a_target_is_within_what_its_unit_can_be() -> None:
     more = target("more", change=0.25, **parts)
     slower = target("slower", kpi="first_response_minutes", change=-0.5, **parts)
     found = judged(rows, more, slower | {"direction": "at_most"})
-    targets = {row["target_id"]: row["target"] for row in found if row["period_start"] == quarter(2)}
+    targets = {
+        row["target_id"]: row["target"] for row in found if row["period_start"] == quarter(2)
+    }
     assert targets == {"more": 1.0, "slower": 0.45}
 
 
