@@ -73,7 +73,9 @@ def pack(name: str, *, evil: bool = False) -> Program:
     first, second, *rest = program.segments
     renamed = [
         first.model_copy(update={"title": first.title.model_copy(update={"en": EVIL, "zh": EVIL})}),
-        second.model_copy(update={"title": second.title.model_copy(update={"en": LONG * 2, "zh": LONG})}),
+        second.model_copy(
+            update={"title": second.title.model_copy(update={"en": LONG * 2, "zh": LONG})}
+        ),
         *rest,
     ]
     changed = program.model_copy(update={"segments": renamed})
@@ -186,7 +188,9 @@ def _month(number: int) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
 
-def _slices(program: Program, targets: list[dict[str, Any]], kpi: str, ugly: bool) -> list[tuple[str, str]]:
+def _slices(
+    program: Program, targets: list[dict[str, Any]], kpi: str, ugly: bool
+) -> list[tuple[str, str]]:
     mine = [t for t in targets if t["kpi"] == kpi]
     owners = range(100 if ugly else 8) if any(t["by_owner"] for t in mine) else ()
     kept = {(t["slice_kind"], t["slice"]) for t in mine}
@@ -197,7 +201,9 @@ def _slices(program: Program, targets: list[dict[str, Any]], kpi: str, ugly: boo
     ]
 
 
-def _values(program: Program, targets: list[dict[str, Any]], ugly: bool) -> list[list[tuple[Any, ...]]]:
+def _values(
+    program: Program, targets: list[dict[str, Any]], ugly: bool
+) -> list[list[tuple[Any, ...]]]:
     """Rows of rpt_kpis, by KPI."""
     found = []
     for number, kpi in enumerate(KPIS.values()):
@@ -243,7 +249,9 @@ def _wilson(p: float, n: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _judged(con: duckdb.DuckDBPyConnection, targets: list[dict[str, Any]], ugly: bool) -> list[tuple[Any, ...]]:
+def _judged(
+    con: duckdb.DuckDBPyConnection, targets: list[dict[str, Any]], ugly: bool
+) -> list[tuple[Any, ...]]:
     rows = []
     for number, target in enumerate(targets):
         kpi = KPIS[target["kpi"]]
@@ -284,7 +292,9 @@ def _judged(con: duckdb.DuckDBPyConnection, targets: list[dict[str, Any]], ugly:
     return rows
 
 
-def _deviations(program: Program, targets: list[dict[str, Any]], ugly: bool) -> list[tuple[Any, ...]]:
+def _deviations(
+    program: Program, targets: list[dict[str, Any]], ugly: bool
+) -> list[tuple[Any, ...]]:
     """Kitagawa's effects of made-up members."""
     members = {
         "segment": [s.id for s in program.segments],
@@ -315,7 +325,9 @@ def _effects(
     for i, member in enumerate(names):
         d0, d1 = 100 + 37 * (i % 5), 100 + 41 * ((i + number) % 5)
         r0, r1 = math.sin(i + number), math.sin(i + number) + math.cos(2 * i + number) - 0.9
-        if i == 1 and len(names) > 4:
+        if member == EVIL:
+            d0, d1, r1 = 900, 900, r0 + 9
+        elif i == 1 and len(names) > 4:
             d0, r0 = 0, r1
         cells.append([member, d0, d1, r0 * step, r1 * step])
     n0, n1 = sum(c[1] for c in cells), sum(c[2] for c in cells)

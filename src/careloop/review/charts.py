@@ -48,7 +48,7 @@ CONFIG: dict[str, Any] = {
         "labelLimit": 170,
     },
     "axisY": {"domain": False, "ticks": False},
-    "axisX": {"grid": False},
+    "axisX": {"grid": False, "labelSeparation": 8},
     "legend": {
         "orient": "top",
         "title": None,
@@ -151,6 +151,7 @@ def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
         for row in rows
     ]
     has_expected = any(row["expected"] is not None for row in data)
+    most = max((max(row["actual"] or 0, row["expected"] or 0) for row in data), default=0)
     y = alt.Y("label:N", sort=order, title=None)
     scale = alt.Scale(domain=names, range=[BLUE, INK])
     legend = alt.Legend(symbolType="square") if has_expected else None
@@ -165,7 +166,7 @@ def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
             color=alt.Color("bar:N", scale=scale, legend=legend),
             tooltip=tip,
         ),
-        _bar_ends(base, y, "actual", "text", has_expected),
+        _bar_ends(base, y, has_expected, most),
     ]
     if has_expected:
         layers.append(
@@ -257,6 +258,7 @@ def radar(
 
     names = [say("now"), say("before")]
     data = polygon("value", names[0]) + polygon("previous", names[1])
+    names = [name for name in names if any(row["series"] == name for row in data)]
     rings = [
         {**point(axis, low + share * (high - low)), "i": i, "ring": share}
         for share in (0.25, 0.5, 0.75, 1)
@@ -272,10 +274,11 @@ def radar(
     ]
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.6, 1.6], nice=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-1.25, 1.25], nice=False))
-    colour = alt.Color("series:N", sort=names, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
-    dash = alt.StrokeDash(
-        "series:N", sort=names, scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]])
-    )
+    legend = alt.Legend(symbolType="stroke", symbolSize=300)
+    scale = alt.Scale(domain=names, range=[BLUE, ORANGE][: len(names)])
+    colour = alt.Color("series:N", sort=names, scale=scale, legend=legend)
+    scale = alt.Scale(domain=names, range=[[1, 0], [5, 3]][: len(names)])
+    dash = alt.StrokeDash("series:N", sort=names, scale=scale, legend=legend)
     lines = alt.Chart(_data(data))
     tip = [_tip("axis", " "), _tip("series", " "), _tip("text", say("now_value"))]
     layers = [
@@ -573,13 +576,17 @@ def _only(row: Row, *keys: str) -> Row:
     return {key: row[key] for key in keys}
 
 
-def _bar_ends(base: alt.Chart, y: alt.Y, value: str, text: str, above: bool) -> Any:
+def _bar_ends(base: alt.Chart, y: alt.Y, has_expected: bool, most: float) -> Any:
     """The number at the end of a bar, clear of the stroke of what is expected."""
-    far = "max(datum.actual, datum.expected || 0)" if above else f"datum.{value}"
+    far = "datum.actual"
+    if has_expected:
+        # A stroke just behind the end would cross the number.
+        room = f"datum.expected - datum.actual < {0.14 * most:.6f}"
+        far = f"datum.expected >= datum.actual && {room} ? datum.expected : datum.actual"
     return (
         base.transform_calculate(end=far)
         .mark_text(align="left", dx=7)
-        .encode(x=alt.X("end:Q", title=None), y=y, text=f"{text}:N")
+        .encode(x=alt.X("end:Q", title=None), y=y, text="text:N")
     )
 
 

@@ -150,8 +150,10 @@ class _Grid:
         rows = table.rows if table.short is None else table.rows[: table.short]
         self.all = len(table.rows)
         self.is_filtered = table.id == "kpis"
-        self.is_wide = len(self.columns) > 6
         self.rows = [_Line(row, table, say) for row in rows]
+        # Cells of several lines are read as cards on a phone; plain ones are better compared.
+        self.has_notes = any(cell["notes"] for row in self.rows for cell in row.cells)
+        self.is_wide = len(self.columns) > 9
         self.states = [state for state in STATES if any(r.state == state for r in self.rows)]
 
 
@@ -247,7 +249,7 @@ def _svg(chart: Chart) -> str:
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{chart.id}-\1)", text)
     # Every text names its font; the page has one for all.
     text = re.sub(r' font-family="[^"]*"', "", text)
-    return text.replace("<svg ", '<svg class="still" ', 1)
+    return text.replace('class="marks"', 'class="still"', 1)
 
 
 def _slim(spec: dict[str, Any]) -> dict[str, Any]:

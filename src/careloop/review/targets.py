@@ -81,6 +81,10 @@ left join rpt_kpis using (kpi, period_type, period_start, slice_kind, slice)
 where
     targets.slice_kind <> 'owner'
     and least(targets.period_end, $as_of_on) <= $end_day
+    -- A baseline's period may lie long before.
+    and targets.period_end > $end_day - to_months(case targets.period_type
+        when 'week' then 3 when 'month' then 13 else 21
+    end)
 order by targets.target_id, least(targets.period_end, $as_of_on), targets.period_start
 """
 
@@ -92,6 +96,9 @@ seen as (
     from rpt_kpis
     where
         slice_kind = 'all'
+        and period_end > $end_day - to_months(case period_type
+            when 'week' then 3 when 'month' then 13 else 21
+        end)
         and kpi not in (select kpi from rpt_kpi_targets where slice_kind = 'all')
 )
 

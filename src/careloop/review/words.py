@@ -85,7 +85,7 @@ class Words:
         number = float(value) / size
         digits = max(0, 2 - len(f"{abs(number):.0f}") + 1) if size > 1 or number % 1 else 0
         text = self.number(number, digits)
-        return text + (f" {name}" if name and self.language == "en" else name)
+        return f"{text} {name}".strip()
 
     def _amount(self, number: str) -> str:
         if self.language == "zh" and self.currency == "CNY":

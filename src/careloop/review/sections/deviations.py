@@ -208,14 +208,14 @@ def _summary(say: Words, row: Row, found: dict[str, list[Row]], place: str) -> T
         {
             "unit": row["unit"],
             "dimension": _upper(say.dimension(dimension)),
-            "member": say.member(dimension, rows[0]["member"]),
-            "effect": rows[0]["total_effect"],
+            "member": say.member(dimension, first["member"]),
+            "effect": first["total_effect"],
             "rate": sum(effect["rate_effect"] for effect in rows),
             "mix": sum(effect["mix_effect"] for effect in rows),
             "total": sum(effect["total_effect"] for effect in rows),
         }
         for dimension, rows in found.items()
-        if any(effect["member"] != _UNKNOWN for effect in rows)
+        for first in [effect for effect in rows if effect["member"] != _UNKNOWN][:1]
     )
     return Table(f"{place}-summary", say("summary"), columns, lines)
 

@@ -19,7 +19,7 @@ SIGNS = {"at_least": "≥", "above": ">", "at_most": "≤", "below": "<"}
 MOST_CHARTS = 12
 SHOWN_OWNERS = 15
 # A critical target missed is told first, then others missed; what is met fills the other half.
-_RANKS = {"missed": (75, 95), "met": (62, 72), "on_track": (45, 50), "not_enough_data": (0, 40)}
+_RANKS = {"missed": (75, 95), "met": (62, 72), "on_track": (45, 50)}
 _TONES: dict[str, Tone] = {"missed": "bad", "met": "good", "on_track": "info"}
 
 
@@ -32,7 +32,7 @@ def build(reader: Reader) -> Section:
     blocks: list[Table | Chart] = []
     if targets:
         blocks.append(_targets(say, targets, past))
-        blocks += _trends(say, targets, past)
+        blocks += _trends(say, [r for r in targets if r["state"] != "not_enough_data"], past)
     if len(rows) > len(targets):
         blocks.append(_owners(say, [row for row in rows if row["slice_kind"] == "owner"]))
     others = _free(say, reader)
@@ -54,7 +54,34 @@ def _sentences(say: Words, rows: list[Row]) -> tuple[Sentence, ...]:
     if not rows:
         return (Sentence("info", say("none")),)
     counts = Sentence("info", say("counts", n=len(rows), **count(rows)))
-    return (counts, *(_sentence(say, row) for row in rows))
+    told = [_sentence(say, row) for row in rows if row["state"] != "not_enough_data"]
+    return (counts, *told, *_unknown(say, rows))
+
+
+def _unknown(say: Words, rows: list[Row]) -> list[Sentence]:
+    """The targets that can't be judged, by what they lack; critical ones are worth knowing."""
+    why: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["state"] == "not_enough_data":
+            why.setdefault(_lacks(row), []).append(row)
+    return [
+        Sentence(
+            "info",
+            say(key, n=len(found), kpis=say.listing([_named(say, row, key) for row in found])),
+        )
+        for key, found in why.items()
+    ]
+
+
+def _lacks(row: Row) -> str:
+    if not row["denominator"]:
+        return "no_cases"
+    return "no_target" if row["target"] is None else "too_few"
+
+
+def _named(say: Words, row: Row, lacks: str) -> str:
+    name = title(say, row)
+    return f"{name} ({say.number(row['denominator'])})" if lacks == "too_few" else name
 
 
 def _sentence(say: Words, row: Row) -> Sentence:
@@ -72,10 +99,8 @@ def _sentence(say: Words, row: Row) -> Sentence:
         target=target_words(say, row),
         due=say.date(row["due_on"]) if row["due_on"] else "",
         change=_change(say, row),
-        why=_why(say, row),
     )
-    told = state != "not_enough_data"
-    return Sentence(_TONES.get(state, "info"), text, round(rank, 3), is_for_headline=told)
+    return Sentence(_TONES[state], text, round(rank, 3), is_for_headline=True)
 
 
 def target_words(say: Words, row: Row) -> str:
@@ -88,14 +113,6 @@ def _change(say: Words, row: Row) -> str:
         return ""
     text = say.change(row["change"], row["unit"])
     return say("changed", change=text) if text[0] in "+−" else say("unchanged")
-
-
-def _why(say: Words, row: Row) -> str:
-    if not row["denominator"]:
-        return say("no_cases")
-    if row["target"] is None:
-        return say("no_target")
-    return say("too_few", n=round(row["denominator"]))
 
 
 def _targets(say: Words, rows: list[Row], past: dict[str, list[Row]]) -> Table:
@@ -134,10 +151,11 @@ def _line(say: Words, row: Row) -> Row:
         **{
             key: row[key]
             for key in (
-                "unit", "value", "target", "attainment", "state", "previous_value", "change",
+                "unit", "value", "target", "state", "previous_value", "change",
                 "baseline", "benchmark",
             )
         },
+        "attainment": row["attainment"] if row["state"] != "not_enough_data" else None,
         "kpi": title(say, row),
         "kpi_note": say("critical") if row["is_critical"] else "",
         "period": period_name(say, row),
