@@ -122,10 +122,11 @@ def trend(
             .mark_point(size=50, strokeWidth=2, color=BLUE, fill=BLUE, opacity=1)
             .encode(x=x, y=y, tooltip=tip)
         )
+        place = {"dx": 12, "dy": -14, "align": "right", "fontWeight": "bold"}
         last = alt.Chart(_data(known[-1:])).encode(x=x, y=y, text="text:N")
         layers += [
-            last.mark_text(dy=-14, fontWeight="bold", stroke=PAPER, strokeWidth=4),
-            last.mark_text(dy=-14, fontWeight="bold"),
+            last.mark_text(**place, stroke=PAPER, strokeWidth=4),
+            last.mark_text(**place),
         ]
     chart = alt.layer(*layers)
     if series and has_levels:
