@@ -47,6 +47,7 @@ format: setup ## Format Python and SQL
 
 docs: setup ## Write the pages that are generated from the code
 	$(BIN)/careloop contract --markdown > docs/contract.md
+	$(BIN)/careloop questions --markdown > docs/questions.md
 	sed -i '/^## Every key/,$$d' docs/program-packs.md
 	$(BIN)/careloop program schema >> docs/program-packs.md
 	sed -i '/^## Every KPI/,$$d' docs/kpis.md

@@ -97,9 +97,9 @@ def review(
 
     period: like 2026Q3 or 2026-10; by default the last one of its kind that was over when the run
     was to start. language: zh or en, by default the program's. wait_minutes: how long to wait for
-    a refresh that reaches the period's end, and 0 to try alerts once only. program: pack by name or path; by default the
-    settings'. now: time to go by, in UTC unless it has a zone; by default the time of day. The
-    same again gives the same files and tells nobody twice.
+    a refresh that reaches the period's end; with 0 alerts are tried only once, too. program: pack
+    by name or path; by default the settings'. now: time to go by, in UTC unless it has a zone; by
+    default the time of day. The same again gives the same files and tells nobody twice.
     """
     try:
         settings = load_settings(program=program)
@@ -107,8 +107,12 @@ def review(
         judged = parse_period(period) if period else _period(kind, pack.zone, now)
         lang = language or language_of(pack.locales[0])
         marts = wait_for_marts(settings, pack, judged, wait_minutes)
-        quarter = judged.kind == "quarter"
-        found = calibrate(settings, pack, judged, marts, lang) if quarter else None
+        found, without = None, ""
+        if judged.kind == "quarter":
+            tried = calibrate(settings, pack, judged, marts, lang, return_state=True)
+            # The meeting needs its review, whatever becomes of the proposals.
+            found = None if tried.is_failed() else tried.result()
+            without = "" if found else "; there is no calibration, its task says why"
         written = write_page(settings, pack, judged, marts, lang, found)
         book = write_workbook(pack, judged, marts, written)
         pdf = print_pdf(settings, marts, written)
@@ -120,7 +124,7 @@ def review(
     told = patient(settings, pack, judged, marts, clock_at(now)(), return_state=True)
     if told.is_failed():
         return Failed(message=f"{judged.name} is written, but its alerts are {told.message}")
-    return Completed(message=artifacts.review_message(written, judged, told.result()))
+    return Completed(message=artifacts.review_message(written, judged, told.result()) + without)
 
 
 if __name__ == "__main__":

@@ -268,9 +268,9 @@ def conversion_rate(b: Books) -> Frame:
 
 
 def _greeted(b: Books, anniversary: str) -> Frame:
-    rules = b("program.rules", "rule, trigger, trigger_name, conversion_within")
-    rules = rules[(rules["trigger"] == "anniversary") & (rules["trigger_name"] == anniversary)]
-    found = b.made.merge(rules, on="rule")
+    rules = b("program.rules", "rule, conversion_within")
+    found = b.made[b.made["occasion"].str.startswith(f"{anniversary}:")]
+    found = found.merge(rules, on="rule", how="left")
     default = f"{b.program.uplift.window_days}d"
     pairs = zip(found["at"], found["conversion_within"].fillna(default), strict=True)
     until = Series([at + _duration(text) for at, text in pairs], found.index, dtype=object)

@@ -58,7 +58,7 @@ LOYALTY = (*ACTIVITY, "int_kpi_loyalty")
 CARE = (
     *ACTIVITY, "stg_follow_ups", "stg_exposures", "int_care_message_states",
     "int_care_responses", "int_care_outcomes", "int_care_conversions", "fct_care_deliveries",
-    "int_kpi_care",
+    "fct_follow_ups", "register_follow_ups", "int_kpi_care",
 )  # fmt: skip
 
 

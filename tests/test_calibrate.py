@@ -29,9 +29,9 @@ from careloop.calibrate.say import templates
 from careloop.calibrate.service import service
 from careloop.calibrate.standings import dry_run, first_sql
 from careloop.calibrate.thresholds import candidates, leaves, search
-from careloop.cli.calibration_section import section
 from careloop.cli.main import app
 from careloop.errors import SettingsError
+from careloop.judge.calibration_section import section
 from careloop.program.load import load_program
 from careloop.program.measures import MEASURES
 from careloop.program.model import Program
@@ -112,25 +112,20 @@ class World:
             if m.name != "days_since_first_order"
         )
         self.run(
-            "create table rpt_run as select ?::timestamp as as_of_local, 'retail_care' as pack, "
-            "'' as pack_hash",
-            as_of,
+            f"""
+            create table rpt_run as select timestamp '{as_of}' as as_of_local,
+                'retail_care' as pack, '' as pack_hash;
+            create table dim_customers (customer_id varchar, segment varchar, stage varchar,
+                as_of_on date default date '{as_of}', first_order_on date, {columns});
+            create table fct_customer_changes (customer_id varchar, dimension varchar,
+                to_value varchar, as_of timestamp);
+            create table rpt_return_intervals (measure varchar, month_start date,
+                interval_days integer, returns bigint, visits bigint);
+            create table fct_care_deliveries ({DELIVERIES});
+            create table rpt_care_uplift ({UPLIFT});
+            create table fct_ticket_clocks ({CLOCKS});
+            """
         )
-        self.run(
-            f"create table dim_customers (customer_id varchar, segment varchar, stage varchar, "
-            f"as_of_on date default date '{as_of}', first_order_on date, {columns})"
-        )
-        self.run(
-            "create table fct_customer_changes (customer_id varchar, dimension varchar, "
-            "to_value varchar, as_of timestamp)"
-        )
-        self.run(
-            "create table rpt_return_intervals (measure varchar, month_start date, "
-            "interval_days integer, returns bigint, visits bigint)"
-        )
-        self.run(f"create table fct_care_deliveries ({DELIVERIES})")
-        self.run(f"create table rpt_care_uplift ({UPLIFT})")
-        self.run(f"create table fct_ticket_clocks ({CLOCKS})")
         link = self.settings.published / "marts.duckdb"
         link.unlink(missing_ok=True)
         link.symlink_to(self.file.name)
@@ -199,10 +194,12 @@ def write_pack(
     recluster: bool = False,
 ) -> None:
     """A copy of retail_care with simple segments; `replaced` texts are changed."""
-    shutil.copytree(PROJECT_ROOT / "programs" / "retail_care", folder)
+    source = PROJECT_ROOT / "programs" / "retail_care"
+    folder.mkdir(parents=True)
+    (folder / "messages").symlink_to(source / "messages")
     for name in ("program.yml", "rules.yml"):
         file = folder / name
-        text = file.read_text("utf-8")
+        text = (source / name).read_text("utf-8")
         if name == "program.yml" and own:
             text = text[: text.index("segments:\n")] + own + text[text.index("stages:\n") :]
         for old, new in (replaced or {}).items():
@@ -322,7 +319,7 @@ def test_shares_that_fit_are_left_alone(tmp_path: Path) -> None:
         "at_least: 20", "at_least: 22"
     )
     world = World(tmp_path, own=own).customers()
-    world.returns(["2025-06-01"], {d: 10 for d in range(1, 101)})
+    world.returns(["2025-06-01"], dict.fromkeys(range(1, 101), 10))
     found = world.calibrate()
     assert found.proposals == ()
     assert found.diff == ""
@@ -340,7 +337,7 @@ def test_shares_that_fit_are_left_alone(tmp_path: Path) -> None:
 def test_days_are_the_stated_share_of_returns(tmp_path: Path) -> None:
     world = World(tmp_path)
     # One return for each of 1 … 100 days: 90 % within 90 days.
-    world.returns([f"2025-{m:02}-01" for m in range(1, 9)], {d: 10 for d in range(1, 101)})
+    world.returns([f"2025-{m:02}-01" for m in range(1, 9)], dict.fromkeys(range(1, 101), 10))
     # Before the latest year that had the horizon: of another time.
     world.returns(["2024-01-01"], {99: 100_000})
     # Begun later than a horizon ago: those who take long can't be back yet, and don't count.
@@ -350,15 +347,15 @@ def test_days_are_the_stated_share_of_returns(tmp_path: Path) -> None:
     assert found.total == 8 * 1000
     assert found.within(45) == 0.45
     drafts, findings = dormancy(world.marts(), PackText.of(world.program))
-    assert drafts == []
-    assert [f.id for f in findings] == ["dormancy.dormant_days", "dormancy.lost_days"]
+    assert ids(drafts) == {"activity.lost_days": 292}
+    assert [f.id for f in findings] == ["dormancy.dormant_days"]
     assert "Days until dormant fits" in findings[0].text.en
 
 
 def test_days_move_by_the_largest_change_at_most(tmp_path: Path) -> None:
     world = World(tmp_path)
     months = [f"202{y}-{m:02}-01" for y in (3, 4, 5) for m in range(1, 13)]
-    world.returns(months, {d: 1 for d in range(1, 201)})
+    world.returns(months, dict.fromkeys(range(1, 201), 1))
     drafts, findings = dormancy(world.marts(), PackText.of(world.program))
     # 180 days by the criterion, 90 + 20 % allowed; 198 days against 365 - 20 %.
     assert ids(drafts) == {"activity.dormant_days": 108, "activity.lost_days": 292}
@@ -375,7 +372,7 @@ def test_days_move_by_the_largest_change_at_most(tmp_path: Path) -> None:
 def test_days_move_stages_and_what_refers_to_them(tmp_path: Path) -> None:
     world = World(tmp_path).customers()
     months = [f"202{y}-{m:02}-01" for y in (3, 4, 5) for m in range(1, 13)]
-    world.returns(months, {d: 1 for d in range(1, 201)})
+    world.returns(months, dict.fromkeys(range(1, 201), 1))
     found = world.calibrate()
     days = found.proposals[0]
     assert days.id == "activity.dormant_days"
@@ -440,7 +437,7 @@ def test_shares_of_earlier_quarters_and_their_drift(tmp_path: Path) -> None:
     row = next(r for r in drift.rows if r["value"].en == "Core")
     assert (row["2026Q2"], row["now"], row["expected"]) == (0.5, 0.9, 0.1)
     core = next(p for p in made.proposals if "core" in p.id)
-    assert core.confidence == "low"
+    assert core.confidence == "medium"
     assert any("the aim moves" in c.en for c in core.caveats)
 
 
@@ -571,7 +568,7 @@ def test_targets_always_and_never_met(tmp_path: Path) -> None:
     assert ids(drafts) == {"sla.enquiry_answer.target": "20h"}
     assert drafts[0].promises[0].before == drafts[0].promises[0].alone == 1.0
     told = {f.id: f for f in findings}
-    assert "mostly missed" in told["service.clocks"].text.en or told["service.clocks"]
+    assert "1 are always met and 1 mostly missed" in told["service.clocks"].text.en
     assert "is missed mostly" in told["service.consult_answer"].text.en
     met = {r["clock"].en: (r["cases"], round(r["met"], 3)) for r in told["service.clocks"].rows}
     assert met["Complaint answered"] == (120, 0.667)
@@ -667,7 +664,7 @@ def quarter(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A company with a reason for every kind of proposal."""
     world = World(tmp_path_factory.mktemp("quarter"), recluster=True).customers()
     months = [f"202{y}-{m:02}-01" for y in (3, 4, 5) for m in range(1, 13)]
-    world.returns(months, {d: 1 for d in range(1, 73)})
+    world.returns(months, dict.fromkeys(range(1, 73), 1))
     _sent(world, 400, [0, 2, 14, 16], {2: 40, 4: 40})
     _cases(world, "enquiry_answer", "24h", [20 * 3600 - i for i in range(120)], 24 * 3600)
     world.before = {f: f.read_bytes() for f in world.pack.rglob("*") if f.is_file()}
@@ -791,7 +788,7 @@ def _texts(made: Section) -> list[str]:
     return found
 
 
-def test_command(quarter: World) -> None:
+def test_command(quarter: World, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["calibrate", "2026Q3", "--home", str(quarter.settings.home), "--program",
                  str(quarter.pack)]  # fmt: skip
     run = CliRunner().invoke(app, [*arguments, "--lang", "en", "--tables"])
@@ -800,6 +797,7 @@ def test_command(quarter: World) -> None:
     assert "patch -d" in run.stdout
     lines = [x for x in run.stdout.splitlines() if not x.startswith("  ")]
     assert max(map(len, lines)) <= 100
+    monkeypatch.setattr("careloop.cli.calibrate.calibrate", lambda *_, **__: quarter.made)
     run = CliRunner().invoke(app, [*arguments, "--json"])
     data = json.loads(run.stdout)
     assert data["period"] == "2026Q3"

@@ -181,3 +181,18 @@ def test_a_table_too_wide_to_read_is_printed_row_by_row(capsys: pytest.CaptureFi
     assert "客户" in [
         part.strip() for part in capsys.readouterr().out.replace("│", "\n").split("\n")
     ]
+
+
+def test_the_page_of_questions_is_up_to_date(company: Company) -> None:
+    page = (PROJECT_ROOT / "docs" / "questions.md").read_text("utf-8")
+    assert page == run(company, "questions", "--markdown"), "run: make docs"
+    for file in ANALYSES:
+        assert f"`{file.stem}`" in page
+
+
+def test_a_question_is_answered(company: Company) -> None:
+    rows = json.loads(run(company, "questions", "targets_missed", "--json"))
+    expected = "select count(distinct target_id) from rpt_kpi_targets where is_over and slice_kind <> 'owner'"
+    assert len({row["target_id"] for row in rows}) == company.one(expected)
+    with pytest.raises(CareloopError, match="no question nothing"):
+        run(company, "questions", "nothing")

@@ -49,7 +49,8 @@ PROGRAM_TABLES = (
     "settings", "kpis", "kpi_targets", "watched_kpis", "benchmarks", "findings", "finding_rules",
 )  # fmt: skip
 MODELS = (
-    "int_kpi_targets", "int_kpi_periods", "int_kpi_standings", "int_kpi_facts", "fct_kpis",
+    "int_kpi_targets", "int_kpi_periods", "int_kpi_standings", "int_kpi_facts", "int_kpi_cells", "fct_kpis",
+    "fct_kpi_owners",
     "int_kpi_sums", "fct_kpi_states", "int_kpi_values", "rpt_kpi_targets", "rpt_kpis",
     "rpt_kpi_deviations", "fct_kpi_findings", "dim_kpis",
 )  # fmt: skip
@@ -269,18 +270,17 @@ def test_standings_are_what_held_and_facts_count_where_their_period_began() -> N
         ("steady", None, None, "new", None, None),
     ]
     cells = world.rows(
-        "select period_start, segment, tier, region, owner_id, numerator, denominator "
+        "select period_start, segment, tier, region, numerator, denominator "
         "from marts.fct_kpis order by all"
     )
     assert [tuple(row.values()) for row in cells] == [
-        (quarter(1), "new", "(unknown)", "(unknown)", "(unknown)", 1, 1),
-        (quarter(1), "new", "(unknown)", "north", "m1", 1, 1),
-        (quarter(2), "new", "(unknown)", "north", "m1", 1, 1),
-        (quarter(3), "core", "(unknown)", "north", "m1", 1, 1),
-        (quarter(4), "(unknown)", "(unknown)", "(unknown)", "(unknown)", 0, 1),
-        (quarter(4), "(unknown)", "(unknown)", "(unknown)", "m2", 0, 2),
-        (quarter(4), "core", "gold", "north", "m1", 1, 1),
-        (quarter(4), "new", "(unknown)", "(unknown)", "(unknown)", 1, 1),
+        (quarter(1), "new", "(unknown)", "(unknown)", 1, 1),
+        (quarter(1), "new", "(unknown)", "north", 1, 1),
+        (quarter(2), "new", "(unknown)", "north", 1, 1),
+        (quarter(3), "core", "(unknown)", "north", 1, 1),
+        (quarter(4), "(unknown)", "(unknown)", "(unknown)", 0, 3),
+        (quarter(4), "core", "gold", "north", 1, 1),
+        (quarter(4), "new", "(unknown)", "(unknown)", 1, 1),
     ]
     slices = world.rows(
         "select slice_kind, slice, numerator, denominator from marts.rpt_kpis "
@@ -343,6 +343,19 @@ def test_before_its_deadline_a_change_is_judged_by_the_line_from_its_baseline() 
         assert (row["baseline"], row["baseline_period_start"]) == (0.4, quarter(1))
         assert row["expected_now"] == pytest.approx(expected)
         assert row["due_on"] == dt.date(2027, 1, 1)
+
+
+def test_a_target_is_within_what_its_unit_can_be() -> None:
+    rows = [fact("quarter", quarter(n), 90, 100, kpi=kpi) for n in (1, 2)
+            for kpi in ("repurchase_rate", "first_response_minutes")]  # fmt: skip
+    parts = {"baseline": "start_quarter", "within": "1y"}
+    more = target("more", change=0.25, **parts)
+    slower = target("slower", kpi="first_response_minutes", change=-0.5, **parts)
+    found = judged(rows, more, slower | {"direction": "at_most"})
+    targets = {
+        row["target_id"]: row["target"] for row in found if row["period_start"] == quarter(2)
+    }
+    assert targets == {"more": 1.0, "slower": 0.45}
 
 
 def test_running_periods_are_expected_to_be_as_far_as_they_are_seen() -> None:

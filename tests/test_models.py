@@ -53,8 +53,8 @@ GRAINS = {
     "rpt_response_times": "period_start, clock, slice, slice_value",
     "fct_corrections": "ticket_id, clock",
     "dim_kpis": "kpi",
-    "fct_kpis": "kpi, period_type, period_start, segment, stage, tier, region, owner_id, "
-    "touchpoint, is_core",
+    "fct_kpis": "kpi, period_type, period_start, segment, stage, tier, region, touchpoint, is_core",
+    "fct_kpi_owners": "kpi, period_type, period_start, owner_id",
     "fct_kpi_states": "recorded_on, kpi, slice_kind, slice",
     "rpt_kpis": "kpi, period_type, period_start, slice_kind, slice",
     "rpt_kpi_targets": "target_id, period_type, period_start, slice_kind, slice",

@@ -272,6 +272,8 @@ insert into fct_pain_point_findings by name select 'f' as finding_key,
 insert into dim_kpis by name select 'k' as kpi from range(2);
 insert into fct_kpis by name select 'k' as kpi, 'month' as period_type,
     date '2026-06-01' as period_start, 0 as denominator from range(2);
+insert into fct_kpi_owners by name select 'k' as kpi, 'month' as period_type,
+    date '2026-06-01' as period_start, 0 as denominator from range(2);
 insert into fct_kpi_states by name select date '2026-06-01' as recorded_on, 'k' as kpi,
     'all' as slice_kind, '(all)' as slice from range(2);
 insert into rpt_kpis by name select 'k' as kpi, 'month' as period_type, 'share' as unit,

@@ -1,9 +1,7 @@
 """The review as a flow on a real Prefect server: what a person sees, and whom it tells."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+from apprise_receiver import Receiver
 from careloop.judge import marts_for, missed_kpis
 from careloop.ledger.database import open_ledger
 from careloop.prefect_stack import deploy_all
@@ -26,34 +25,11 @@ QUARTER, MONTH = "2026Q3", "2026-10"
 NOW = "2026-11-01T06:00+08:00"
 
 
-class Receiver:
-    """Takes what Apprise posts."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.status = 200
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                size = int(self.headers["content-length"])
-                outer.bodies.append(json.loads(self.rfile.read(size)))
-                self.send_response(outer.status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
     found = Receiver()
     yield found
-    found.server.shutdown()
+    found.stop()
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +134,21 @@ def test_a_month_is_the_short_form_in_the_language_asked_for(
     assert "October 2026" in page
 
 
+def test_a_review_comes_without_its_calibration_when_that_fails(
+    server: Server, listening: Receiver
+) -> None:
+    folder = server.stack.settings.home / "reviews" / "2026Q2"
+    folder.mkdir(parents=True)
+    (folder / "calibration").write_text("in the way of the folder")
+    run = start(server, period="2026Q2")
+    assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
+    assert run["state"]["message"].endswith("; there is no calibration, its task says why")
+    tasks = server.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    failed = [task["name"] for task in tasks if task["state"]["type"] == "FAILED"]
+    assert failed == ["calibration"]
+    assert (folder / "review-zh.html").exists()
+
+
 def test_marts_that_end_before_the_period_stop_the_run(server: Server) -> None:
     run = start(server, period="2026Q4")
     assert run["state"]["type"] == "FAILED"
@@ -172,11 +163,8 @@ def test_alerts_that_nobody_takes_fail_the_run_and_go_out_with_the_next(
     with open_ledger(server.stack.settings) as ledger, ledger.write() as con:
         con.exec_driver_sql("delete from alerts where kind = 'kpi'")
     assert missed(fresh, QUARTER), "the sample company misses no critical target in this quarter"
-    listening.status = 403
-    try:
-        run = start(server, period=QUARTER)
-    finally:
-        listening.status = 200
+    listening.answers = [403]
+    run = start(server, period=QUARTER)
     assert run["state"]["type"] == "FAILED"
     assert "2026Q3 is written, but its alerts are not told: HTTP 403" in run["state"]["message"]
     heard = len(listening.bodies)

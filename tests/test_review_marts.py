@@ -291,9 +291,7 @@ def test_the_care_program_adds_up_to_the_ledger() -> None:
         for i in range(80)
     ]  # fmt: skip
     one.add("ledger.exposures", "decision_key, customer_id, rule, arm, as_of", *exposures)
-    one.con.execute(
-        f"create table {one.models.place('rpt_care_days')} ({CARRIED['care_days'][1]})"
-    )
+    one.con.execute(f"create table {one.models.place('rpt_care_days')} ({CARRIED['care_days'][1]})")
     one.con.execute(
         f"insert into {one.models.place('rpt_care_days')} values "
         "('2026-07-03', 'gone_rule', 'blocked', 'caps', 7, 4, '2026-07-02 16:00'), "

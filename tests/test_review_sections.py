@@ -64,9 +64,7 @@ def nothing(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield con
 
 
-def reader(
-    con: duckdb.DuckDBPyConnection, period: str = "2026Q4", language: str = "en"
-) -> Reader:
+def reader(con: duckdb.DuckDBPyConnection, period: str = "2026Q4", language: str = "en") -> Reader:
     program = load_program(PROJECT_ROOT / "programs" / "retail_care")
     as_of = con.execute("select as_of_local from rpt_run").fetchall()[0][0]
     as_of = as_of.replace(tzinfo=ZoneInfo(program.zone))

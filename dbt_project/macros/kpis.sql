@@ -89,3 +89,11 @@
         end as date
     )
 {%- endmacro %}
+
+{#- A target within what the KPI's unit can be: 25 % more than 90 % is not 112.5 % but 100 %. -#}
+{% macro within_limits(target) -%}
+    case
+        when {{ target }} is not null
+            then greatest(least({{ target }}, greatest_value), least_value)
+    end
+{%- endmacro %}

@@ -107,6 +107,11 @@
     {{- dbt.datediff(earlier, later, "day") -}}
 {%- endmacro %}
 
+{#- Months whose first day lies after one date and up to another: 1 from 31 January to 1 February. -#}
+{% macro months_between(earlier, later) -%}
+    {{- dbt.datediff(earlier, later, "month") -}}
+{%- endmacro %}
+
 {#- Whole days from a date to as_of, unknown if the date is. -#}
 {% macro days_since(local_day) -%}
     {{- days_between(local_day, as_of_date()) -}}

@@ -84,7 +84,7 @@ class PackText:
     def is_alias(self, file: str, keys: Keys) -> bool:
         """Whether the value is written elsewhere and only referred to here (``*name``)."""
         place = _place(_root(self._adopted(file, keys)), keys)
-        return place is None or _alias(*place[-2:])
+        return place is None or _alias(*place[-2:], keys[-1])
 
     def is_own(self, file: str, keys: Keys) -> bool:
         """Whether the value is written in the pack's own file, not in one it extends."""
@@ -121,18 +121,25 @@ class PackText:
     def write(self, folder: Path) -> None:
         """The pack as a folder: its own files with the new values; rules and program of the pack
         it extends only if they were changed. Messages are copied."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self.texts.items():
-            if self.originals[name] is not None or self._is_changed(name):
-                (folder / name).write_bytes(text.encode("utf-8"))
+        self._write_texts(folder)
         messages = self.program.folder / "messages"
         if messages.is_dir():
             shutil.copytree(messages, folder / "messages", dirs_exist_ok=True)
 
     def load(self, folder: Path) -> Program:
-        """The pack as written into ``folder``. Raises ProgramError where it is not valid."""
-        self.write(folder)
+        """The pack as it would be read, written into an empty folder for that. Raises
+        ProgramError where it is not valid."""
+        self._write_texts(folder)
+        messages = self.program.folder / "messages"
+        if messages.is_dir():
+            (folder / "messages").symlink_to(messages.resolve())
         return load_program(folder)
+
+    def _write_texts(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in self.texts.items():
+            if self.originals[name] is not None or self._is_changed(name):
+                (folder / name).write_bytes(text.encode("utf-8"))
 
     def _is_changed(self, name: str) -> bool:
         found = next(f / name for f in self.program.folders if (f / name).is_file())
@@ -186,16 +193,15 @@ def _child(node: yaml.Node, key: str | int) -> yaml.Node | None:
     return None
 
 
-def _alias(parent: yaml.Node, node: yaml.Node) -> bool:
+def _alias(parent: yaml.Node, node: yaml.Node, key: str | int) -> bool:
     """An alias is the node it refers to, which stands before the place it is referred to from."""
-    start = node.start_mark.index
     if isinstance(parent, yaml.MappingNode):
-        return start < next(k.end_mark.index for k, v in parent.value if v is node)
-    return (
-        start < parent.start_mark.index
-        or parent.value.index(node) > 0
-        and (start < parent.value[parent.value.index(node) - 1].end_mark.index)
-    )
+        before = next(k.end_mark.index for k, _ in parent.value if k.value == key)
+    elif isinstance(key, int) and key > 0 and not _alias(parent, parent.value[key - 1], key - 1):
+        before = parent.value[key - 1].end_mark.index
+    else:
+        before = parent.start_mark.index
+    return node.start_mark.index < before
 
 
 def _changed(text: str, change: Change) -> str:
@@ -206,7 +212,7 @@ def _changed(text: str, change: Change) -> str:
     parent, node = place[-2:]
     if not isinstance(node, yaml.ScalarNode) or node.style in ("|", ">"):
         raise CannotEdit(f"{change.path} is no single value", "change it by hand")
-    if _alias(parent, node):
+    if _alias(parent, node, change.keys[-1]):
         raise CannotEdit(f"{change.path} refers to a value elsewhere", "change it by hand")
     start, end = node.start_mark.index, node.end_mark.index
     marks = _MARKS.match(text[start:end])

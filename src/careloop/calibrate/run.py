@@ -24,6 +24,7 @@ from careloop.calibrate.segments import segments
 from careloop.calibrate.service import service
 from careloop.calibrate.standings import DIMENSIONS, Moves, dry_run
 from careloop.errors import ProgramError
+from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.published import open_published
 from careloop.settings import Settings
@@ -61,7 +62,8 @@ def calibrate(
         drafts, findings = _drafts(marts, text, room, progress)
         progress("trying the proposals out")
         applied, _, drafts, refused = _applied(text, drafts, room)
-        proposed = applied.load(room / "calibration")
+        applied.write(room / "calibration")
+        proposed = load_program(room / "calibration")
         together = dry_run(marts, program, proposed)
         proposals = tuple(_proposal(marts, text, draft, together, room) for draft in drafts)
         earlier = folder_of(settings, period.previous.name) / PROPOSALS

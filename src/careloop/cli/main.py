@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "review": ("review",),
     "chart": ("chart",),
     "docs": ("docs",),
+    "questions": ("questions",),
     "prefect": ("up", "deploy"),
 }
 

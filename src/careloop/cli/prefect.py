@@ -55,9 +55,8 @@ def up(
         stack.start_worker()
         out.print(f"Prefect UI  [bold]http://127.0.0.1:{port}[/]", soft_wrap=True)
         out.print("run it now  prefect deployment run refresh/daily, or Run in the UI;")
-        out.print(
-            "            care/planning follows by itself, dispatch/sending every five minutes"
-        )
+        out.print("            care/planning follows by itself, dispatch/sending every 5 minutes")
+        out.print("            review/monthly, review/quarterly on the first of the month")
         out.print(f"            (PREFECT_API_URL={stack.api_url})", soft_wrap=True)
         out.print("stop it     Ctrl-C")
         stack.watch()

@@ -21,7 +21,7 @@ from careloop.published import open_published, version_day, versions
 from careloop.review import Period, Written, write
 from careloop.review.excel import write_workbook
 from careloop.review.model import Section
-from careloop.review.pdf import NoBrowserError, write_pdf
+from careloop.review.pdf import write_pdf
 from careloop.review.words import Words
 from careloop.settings import Settings
 
@@ -236,12 +236,12 @@ def workbook(program: Program, period: Period, marts: Marts, written: Written) -
 def print_page(
     settings: Settings, marts: Marts, written: Written, asked: bool | None
 ) -> tuple[Path | None, str | None]:
-    """The page as a PDF beside it, or why there is none; not having a browser is an error only
-    where a PDF was asked for."""
+    """The page as a PDF beside it, or why there is none, which is an error only where a PDF was
+    asked for."""
     try:
         pdf = written.html.with_suffix(".pdf")
         return write_pdf(settings, written.html, pdf, marts.as_of, language=written.language), None
-    except NoBrowserError as error:
+    except CareloopError as error:
         if asked:
             raise
         return None, str(error)

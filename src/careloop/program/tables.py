@@ -8,6 +8,7 @@ Times of day and dates are local to the program's zone.
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
+from math import isinf
 from typing import Any, get_args, get_origin
 
 import duckdb
@@ -17,7 +18,7 @@ from careloop.program.base import Closed, Text, duration_seconds, split_duration
 from careloop.program.calendar import calendar_days, occasion_days, work_intervals
 from careloop.program.conditions import Condition, condition_sql, condition_text, reason_sql
 from careloop.program.keywords import any_pattern
-from careloop.program.kpis import KPIS
+from careloop.program.kpis import KPIS, LIMITS
 from careloop.program.model import Program
 from careloop.program.rule_tables import rule_tables
 from careloop.program.table_data import TableData
@@ -217,12 +218,20 @@ def _kpis() -> TableData:
         "kpi": pa.string(),
         **dict.fromkeys(("unit", "better", "of"), pa.string()),
         **dict.fromkeys(("is_state", "is_proportion"), pa.bool_()),
+        **dict.fromkeys(("least_value", "greatest_value"), pa.float64()),
         **{f"{text}_{language}": pa.string() for text in texts for language in ("en", "zh")},
         "models": pa.string(),
     }
     table = TableData(columns)
     for position, kpi in enumerate(KPIS.values(), 1):
-        values = {**vars(kpi), "is_proportion": kpi.is_proportion, "models": ", ".join(kpi.models)}
+        least, greatest = LIMITS[kpi.unit]
+        values = {
+            **vars(kpi),
+            "is_proportion": kpi.is_proportion,
+            "least_value": least,
+            "greatest_value": None if isinf(greatest) else greatest,
+            "models": ", ".join(kpi.models),
+        }
         table.rows.append((position, kpi.name, *(values[key] for key in list(columns)[2:])))
     return table
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ import xlsxwriter
 
 from careloop.errors import SettingsError
 from careloop.review.model import Column, Section, Sentence, Table
-from careloop.review.words import Words
+from careloop.review.words import DIGITS, Words
 from careloop.spreadsheet import (
     LAST_ROW,
     cell_format,
@@ -25,7 +26,6 @@ from careloop.spreadsheet import (
 
 NAME_SIGNS = 31
 NARROW, WIDE = 9, 46
-DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
 LOOKED_AT = 500  # rows a column's width is judged by
 TEXTS = {
     "contents": {"en": "Contents", "zh": "目录"},
@@ -96,10 +96,13 @@ def _tables(sections: Iterable[Section], above: str = "") -> Iterator[tuple[str,
 
 def _named(found: Iterable[tuple[str, Table]], contents: str) -> Iterator[Sheet]:
     """Excel allows 31 signs, no name twice whatever its case, and neither ``History`` nor
-    apostrophes at the ends."""
+    apostrophes at the ends. Tables of one title are told apart by their sections."""
+    tables = list(found)
+    counts = Counter(table.title for _, table in tables)
     taken = {contents.casefold(), "history"}
-    for section, table in found:
-        plain = " ".join(_REFUSED.sub(" ", cell_value(table.title)).split())
+    for section, table in tables:
+        parts = [section.rpartition(" · ")[2]] if counts[table.title] > 1 else []
+        plain = " ".join(_REFUSED.sub(" ", cell_value(" ".join([*parts, table.title]))).split())
         base = plain.strip(" '") or table.id
         name, number = base[:NAME_SIGNS].rstrip(" '"), 1
         while name.casefold() in taken:
@@ -150,7 +153,7 @@ class _Writer:
             sheet.write_url(row, 0, place, self._link, string=one.name)
             sheet.write_string(row, 1, cell_value(one.section), text)
             sheet.write_number(row, 2, len(one.table.rows), number)
-            sheet.write_string(row, 3, cell_value(one.table.note), text)
+            write_cell(sheet, row, 3, cell_value(one.table.note) or None, text)
         set_up_print(sheet, self.subject, self.language)
         sheet.repeat_rows(line)
 
@@ -185,8 +188,9 @@ class _Writer:
         elif kind == "state" and value is not None:
             value = self.say.state(value)
         elif kind == "change" and unit == "share" and value is not None:
-            value = 100 * value
-        digits = DIGITS.get(unit, 0) if kind in ("by_unit", "change") else column.digits
+            value, kind = 100 * value, "points"
+        by_unit = column.kind in ("by_unit", "change")
+        digits = DIGITS.get(unit, 0) if by_unit else column.digits
         if kind == "by_unit":
             kind = "share" if unit == "share" else "number"
         look = "text" if isinstance(value, str) else kind
@@ -194,19 +198,21 @@ class _Writer:
 
     def _form(self, kind: str, digits: int) -> Any:
         if (kind, digits) not in self._made:
-            look = {**self._font, **_look(kind, digits)}
+            look = {**self._font, **_look(kind, digits, self.say("points", x=""))}
             self._made[kind, digits] = self.book.add_format(look)
         return self._made[kind, digits]
 
 
-def _look(kind: str, digits: int) -> dict[str, Any]:
+def _look(kind: str, digits: int, points: str) -> dict[str, Any]:
     decimals = "." + "0" * digits if digits else ""
     if kind == "share":
         return {"num_format": f"0{decimals}%"}
     if kind in ("number", "money", "score"):
         return {"num_format": f"#,##0{decimals}"}
-    if kind == "change":
-        return {"num_format": f"+#,##0{decimals};-#,##0{decimals};0{decimals}"}
+    if kind in ("change", "points"):
+        end = f'"{points}"' if kind == "points" else ""
+        number = f"#,##0{decimals}{end}"
+        return {"num_format": f"+{number};-{number};0{decimals}{end}"}
     if kind == "date":
         return {"num_format": "yyyy-mm-dd"}
     return {"text_wrap": True}

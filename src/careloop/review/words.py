@@ -19,7 +19,8 @@ from careloop.review.reader import Reader, Row
 UNKNOWN = "–"
 MINUS = "\N{MINUS SIGN}"
 _NO_VALUE = ("(unknown)", "unknown", "", None)
-_DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
+# Decimals shown of a unit's values.
+DIGITS = {"share": 1, "score_5": 2, "score_100": 1, "nps": 1, "days": 1, "hours": 1, "minutes": 1}
 
 
 @cache
@@ -104,7 +105,7 @@ class Words:
         if value is None:
             return UNKNOWN
         if digits is None:
-            digits = _DIGITS.get(unit, 0)
+            digits = DIGITS.get(unit, 0)
         if unit == "share":
             return self.share(value, digits)
         if unit == "money":

@@ -1,7 +1,5 @@
 {%- set as_of = as_of_utc() -%}
-{%- set is_community -%}
-    interactions.kind in ({{ setting_list("operation.community_kinds") }})
-{%- endset -%}
+{%- set kinds = setting_list("operation.community_kinds") -%}
 {%- set sets = [
     "ordered_in", "reordered_in", "ordered_before_dormant", "ordered_before_lost",
     "interacted_in", "interacted_before_dormant", "community_in", "community_before",
@@ -30,7 +28,7 @@ registrations as (
     select
         customer_id,
         registered_at,
-        {{ dbt.dateadd("hour", "168", "registered_at") }} as active_until
+        {{ seconds_after("registered_at", "7 * 86400") }} as active_until
     from {{ ref("stg_customers") }}
     where registered_at is not null
 ),
@@ -66,8 +64,10 @@ interactions as (
         min(interactions.occurred_at) as first_interacted_at,
         bit_or(days.in_periods) as interacted_in,
         bit_or(days.before_dormant) as interacted_before_dormant,
-        bit_or(case when {{ is_community }} then days.in_periods end) as community_in,
-        bit_or(case when {{ is_community }} then days.before_community end) as community_before,
+        bit_or(case when interactions.kind in ({{ kinds }}) then days.in_periods end)
+            as community_in,
+        bit_or(case when interactions.kind in ({{ kinds }}) then days.before_community end)
+            as community_before,
         bool_or(
             interactions.occurred_at > registrations.registered_at
             and interactions.occurred_at <= registrations.active_until

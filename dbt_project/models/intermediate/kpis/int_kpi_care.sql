@@ -30,8 +30,12 @@ deliveries as (
     select * from {{ ref("fct_care_deliveries") }}
 ),
 
-responses as (
-    select * from {{ ref("int_care_responses") }}
+tasks as (
+    select
+        task_id,
+        done_at
+    from {{ ref("register_follow_ups") }}
+    where origin = 'careloop'
 ),
 
 rules as (
@@ -74,18 +78,20 @@ contacts as (
         deliveries.kind,
         deliveries.state,
         deliveries.contact_on,
+        deliveries.kind = 'task' or not deliveries.is_bounced as is_accepted,
         deliveries.is_bounced,
+        deliveries.is_opened as is_opening_seen,
         deliveries.is_opened or deliveries.is_clicked as is_opened,
         deliveries.conversion,
         deliveries.counted_until,
-        case when deliveries.kind = 'task' then responses.done_at else deliveries.sent_at end
+        case when deliveries.kind = 'task' then tasks.done_at else deliveries.sent_at end
             as contacted_at,
         case
             when deliveries.occasion like 'birthday:____' then 'birthday'
             when deliveries.occasion like 'membership:____' then 'membership'
         end as anniversary
     from deliveries
-    left join responses on deliveries.message_id = responses.message_id
+    left join tasks on deliveries.message_id = tasks.task_id
 ),
 
 planned as (
@@ -93,7 +99,7 @@ planned as (
         contacts.customer_id,
         bit_or(day_bits.in_periods) as planned_in,
         bit_or(case
-            when contacts.contacted_at < {{ as_of }} and not contacts.is_bounced
+            when contacts.contacted_at < {{ as_of }} and contacts.is_accepted
                 then day_bits.in_periods
         end) as reached_in,
         bit_or(case when contacts.purpose = 'marketing' then day_bits.in_periods end)
@@ -102,7 +108,7 @@ planned as (
             when
                 contacts.purpose = 'marketing'
                 and contacts.contacted_at < {{ as_of }}
-                and not contacts.is_bounced
+                and contacts.is_accepted
                 then day_bits.in_periods
         end) as targets_reached_in
     from contacts
@@ -124,7 +130,7 @@ made as (
 openable_channels as (
     select distinct channel
     from contacts
-    where kind <> 'task' and is_opened
+    where kind <> 'task' and is_opening_seen
 ),
 
 greetings as (
@@ -137,8 +143,8 @@ greetings as (
             "rules.conversion_within_amount",
             "rules.conversion_within_unit",
             "rules.conversion_within_seconds"
-        ) }}, {{ dbt.dateadd(
-            "hour", "24 * " ~ setting_text("uplift.window_days"), "made.contacted_at"
+        ) }}, {{ seconds_after(
+            "made.contacted_at", "86400 * " ~ setting_text("uplift.window_days")
         ) }}) as bought_until
     from made
     left join rules on made.rule = rules.rule and rules.conversion_within is not null
@@ -175,6 +181,7 @@ counted as (
         ) }} as openable,
         {{ one_if(
             "made.kind <> 'task' and not made.is_bounced and made.is_opened"
+            ~ " and openable_channels.channel is not null"
         ) }} as opened,
         {{ one_if("made.counted_until < " ~ as_of) }} as convertible,
         {{ one_if("made.counted_until < " ~ as_of ~ " and made.conversion = 'converted'") }}
@@ -187,33 +194,32 @@ counted as (
 
 daily as (
     select
-        customer_id,
-        contacted_on,
-        sum(preferences) as preferences,
-        sum(fits) as fits,
-        sum(openable) as openable,
-        sum(opened) as opened,
-        sum(convertible) as convertible,
-        sum(converted) as converted,
         {%- for anniversary in ["birthday", "membership"] %}
         sum({{ one_if("anniversary = '" ~ anniversary ~ "' and has_bought is not null") }})
             as {{ anniversary }}_greeted,
         sum({{ one_if("anniversary = '" ~ anniversary ~ "' and has_bought") }})
-            as {{ anniversary }}_bought{{ "," if not loop.last }}
+            as {{ anniversary }}_bought,
         {%- endfor %}
+        {%- for count in [
+            "preferences", "fits", "openable", "opened", "convertible", "converted"
+        ] %}
+        sum({{ count }}) as {{ count }},
+        {%- endfor %}
+        customer_id,
+        contacted_on
     from counted
     group by customer_id, contacted_on
 ),
 
 messages as (
     select
-        period_days.period_type,
-        period_days.period_start,
-        daily.customer_id,
         {%- for numerator, denominator in shares.values() %}
         sum(daily.{{ numerator }}) as {{ numerator }},
-        sum(daily.{{ denominator }}) as {{ denominator }}{{ "," if not loop.last }}
+        sum(daily.{{ denominator }}) as {{ denominator }},
         {%- endfor %}
+        period_days.period_type,
+        period_days.period_start,
+        daily.customer_id
     from daily
     inner join period_days on daily.contacted_on = period_days.day
     group by period_days.period_type, period_days.period_start, daily.customer_id
@@ -258,8 +264,8 @@ answers_to_care as (
         on
             answers.customer_id = cared_for.customer_id
             and answers.answered_at >= cared_for.contacted_at
-            and answers.answered_at <= {{ dbt.dateadd(
-                "hour", "24 * " ~ answer_days, "cared_for.contacted_at"
+            and answers.answered_at <= {{ seconds_after(
+                "cared_for.contacted_at", "86400 * " ~ answer_days
             ) }}
     group by answers.response_id, answers.customer_id, answers.answered_on, answers.share
 ),
@@ -274,7 +280,9 @@ numbered_occasions as (
     where
         kind = 'business'
         and {{ days_after("date", occasion_days) }} < {{ as_of_date() }}
-        and {{ days_after("date", occasion_days) }} >= (select min(period_start) from periods)
+        and {{ days_after("date", occasion_days) }} >= (
+            select min(periods.period_start) from periods
+        )
 ),
 
 occasions as (

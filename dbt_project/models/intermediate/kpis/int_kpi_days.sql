@@ -26,19 +26,19 @@ days as (
 
 final as (
     select
-        days.day,
-        coalesce(bit_or(case
-            when days.day >= periods.period_start and days.day < periods.period_end
-                then periods.bit
-        end), 0) as in_periods,
         {%- for name, length in before.items() %}
         coalesce(bit_or(case
             when
                 days.day >= {{ days_after("periods.period_start", "-" ~ length) }}
                 and days.day < periods.period_start
                 then periods.bit
-        end), 0) as before_{{ name }}{{ "," if not loop.last }}
+        end), 0) as before_{{ name }},
         {%- endfor %}
+        coalesce(bit_or(case
+            when days.day >= periods.period_start and days.day < periods.period_end
+                then periods.bit
+        end), 0) as in_periods,
+        days.day
     from days
     cross join periods
     group by days.day

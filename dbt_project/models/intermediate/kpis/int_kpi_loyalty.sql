@@ -66,7 +66,7 @@ registrations as (
     select
         customer_id,
         registered_at,
-        {{ dbt.dateadd("hour", "168", "registered_at") }} as judged_at
+        {{ seconds_after("registered_at", "7 * 86400") }} as judged_at
     from {{ ref("stg_customers") }}
     where registered_at is not null
 ),

@@ -12,7 +12,7 @@
 with
 
 cells as (
-    select * from {{ ref("fct_kpis") }}
+    select * from {{ ref("int_kpi_cells") }}
 ),
 
 summed as (
@@ -26,6 +26,7 @@ summed as (
         cast(sum(numerator) as decimal(38, 6)) as numerator,
         cast(sum(denominator) as decimal(38, 6)) as denominator
     from cells
+    where {{ "" if kind == "owner" else "not " }}is_by_owner
     group by kpi, period_type, period_start, slice
     {%- if not loop.last %}
     union all

@@ -48,10 +48,10 @@ decided as (
         rule,
         sum(came_up) as came_up,
         sum(came_up) filter (where outcome in ('send', 'task')) as came_up_allowed,
-        sum(came_up) filter (where outcome = 'withheld') as came_up_withheld
-        {%- for gate in gates %},
-        sum(came_up) filter (where gate = '{{ gate }}') as stopped_{{ gate }}
+        {%- for gate in gates %}
+        sum(came_up) filter (where gate = '{{ gate }}') as stopped_{{ gate }},
         {%- endfor %}
+        sum(came_up) filter (where outcome = 'withheld') as came_up_withheld
     from days
     group by month_start, rule
 ),
@@ -127,14 +127,14 @@ decided_days as (
         {{ period_start("month", "as_of_on") }} as period_start,
         count(distinct as_of_on) as days_decided
     from days
-    group by 2
+    group by period_start
     union all
     select
         'quarter' as period_type,
         {{ period_start("quarter", "as_of_on") }} as period_start,
         count(distinct as_of_on) as days_decided
     from days
-    group by 2
+    group by period_start
 ),
 
 months as (
@@ -178,13 +178,13 @@ monthly as (
 all_periods as (
     select
         'month' as period_type,
-        month_start as period_start,
+        monthly.month_start as period_start,
         monthly.*
     from monthly
     union all
     select
         'quarter' as period_type,
-        {{ period_start("quarter", "month_start") }} as period_start,
+        {{ period_start("quarter", "monthly.month_start") }} as period_start,
         monthly.*
     from monthly
 ),

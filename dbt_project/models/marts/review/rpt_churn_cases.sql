@@ -224,10 +224,10 @@ summed as (
     select
         periods.period_type,
         periods.period_start,
-        known_levels.level
-        {%- for name in counts %},
-        coalesce(sum(monthly.{{ name }}), 0) as {{ name }}
+        {%- for name in counts %}
+        coalesce(sum(monthly.{{ name }}), 0) as {{ name }},
         {%- endfor %}
+        known_levels.level
     from periods
     cross join known_levels
     left join monthly

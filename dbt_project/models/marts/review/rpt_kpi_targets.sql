@@ -23,6 +23,8 @@ timed as (
     select
         targets.*,
         kpis.better,
+        kpis.least_value,
+        kpis.greatest_value,
         case when kpis.is_state then 1 else {{ enough }} end as enough,
         periods.period_start,
         periods.period_end,
@@ -108,11 +110,10 @@ measured as (
 aimed as (
     select
         *,
-        coalesce(value, baseline * (1 + change)) as target,
-        case
-            when value is null then baseline * (1 + stretch)
-            else stretch
-        end as stretch_target,
+        {{ within_limits("coalesce(value, baseline * (1 + change))") }} as target,
+        {{ within_limits(
+            "case when value is null then baseline * (1 + stretch) else stretch end"
+        ) }} as stretch_target,
         coalesce(judged_on < due_on, false) as is_ahead
     from measured
 ),

@@ -73,7 +73,7 @@ grid as (
         sizes.cohort_month,
         sizes.customers,
         months.month_start,
-        {{ dbt.datediff("sizes.cohort_month", "months.month_start", "month") }} as months_since,
+        {{ months_between("sizes.cohort_month", "months.month_start") }} as months_since,
         coalesce(counted.retained, 0) as retained,
         sum(coalesce(returns.first_returns, 0)) over (
             partition by sizes.cohort_month

@@ -27,48 +27,54 @@ orders as (
     where
         is_counted
         and customer_id is not null
-        and ordered_at >= (select min(starts_at) from periods)
+        and ordered_at >= (select min(periods.starts_at) from periods)
     group by customer_id, month_start
 ),
 
 -- Months first: ten million orders are grouped once.
 by_customer as (
     select
-        periods.period_type,
-        periods.period_start,
-        periods.starts_at,
-        periods.ends_at,
-        periods.is_over,
-        orders.customer_id,
-        sum(orders.orders) as orders,
-        sum(orders.spend) as spend
+        'month' as period_type,
+        month_start as period_start,
+        customer_id,
+        orders,
+        spend
     from orders
-    inner join periods
-        on periods.period_start = case periods.period_type
-            when 'month' then orders.month_start
-            else {{ period_start("quarter", "orders.month_start") }}
-        end
-    group by
-        periods.period_type,
-        periods.period_start,
+    union all
+    select
+        'quarter' as period_type,
+        {{ period_start("quarter", "month_start") }} as period_start,
+        customer_id,
+        sum(orders) as orders,
+        sum(spend) as spend
+    from orders
+    group by period_start, customer_id
+),
+
+in_periods as (
+    select
         periods.starts_at,
-        periods.ends_at,
         periods.is_over,
-        orders.customer_id
+        by_customer.*
+    from by_customer
+    inner join periods
+        on
+            by_customer.period_type = periods.period_type
+            and by_customer.period_start = periods.period_start
 ),
 
 placed as (
     select
-        by_customer.*,
+        in_periods.*,
         coalesce(standings.segment, '(unknown)') as segment,
-        firsts.first_order_at >= by_customer.starts_at as is_new
-    from by_customer
-    inner join firsts on by_customer.customer_id = firsts.customer_id
+        firsts.first_order_at >= in_periods.starts_at as is_new
+    from in_periods
+    inner join firsts on in_periods.customer_id = firsts.customer_id
     left join standings
         on
-            by_customer.customer_id = standings.customer_id
-            and coalesce(standings.valid_from <= by_customer.starts_at, true)
-            and coalesce(standings.valid_until > by_customer.starts_at, true)
+            in_periods.customer_id = standings.customer_id
+            and coalesce(in_periods.starts_at >= standings.valid_from, true)
+            and coalesce(in_periods.starts_at < standings.valid_until, true)
 ),
 
 counted as (

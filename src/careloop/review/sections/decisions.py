@@ -87,7 +87,7 @@ def _targets(say: Words, reader: Reader) -> list[Decision]:
             "period": say.short_period(row["period_start"], row["period_type"]),
         }
         due = row["due_on"] if row["due_on"] and row["due_on"] > reader.as_of.date() else None
-        rank = 95 if row["is_critical"] else 70
+        rank = 95 if row["is_critical"] else 82
         what, why = say("do_target", **values), say("why_target", **values)
         made.append(Decision(rank, what, why, _owner_of(say, row["kpi"]), due or _next_end(reader)))
     return made
@@ -154,7 +154,7 @@ def _pain_points(say: Words, reader: Reader) -> list[Decision]:
             "customers": say.number(row["customers_touched"]),
             "day": say.date(row["found_on"]),
         }
-        is_late = row["due_on"] < reader.as_of.date()
+        is_late = row["due_on"] <= reader.as_of.date()
         rank = (75 if row["level"] == "high" else 55) + 5 * is_late
         why = say("why_point_late" if is_late else "why_point", **values)
         due = _next_end(reader) if is_late else row["due_on"]

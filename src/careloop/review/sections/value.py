@@ -137,6 +137,7 @@ def _table(
 ) -> Table:
     order = [s.id for s in reader.program.segments]
     names = [*order, *sorted({*now, *today} - {*order, None})]
+    is_over = all(row["is_over"] for row in now.values())
     rows = []
     for name in names:
         mine, old, people = now.get(name, {}), before.get(name, {}), today.get(name, {})
@@ -151,7 +152,7 @@ def _table(
                 },
                 "spend_share": mine.get("spend_share"),
                 "spend_before": old.get("spend"),
-                "growth": growth(mine.get("spend"), old.get("spend")),
+                "growth": growth(mine.get("spend"), old.get("spend")) if is_over else None,
                 "customers": people.get("customers", 0),
                 "predicted": share(people.get("predicted_value"), people.get("predicted")),
                 "lifetime": share(people.get("lifetime_value"), people.get("predicted")),
