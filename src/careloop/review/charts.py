@@ -122,10 +122,11 @@ def trend(
             .mark_point(size=50, strokeWidth=2, color=BLUE, fill=BLUE, opacity=1)
             .encode(x=x, y=y, tooltip=tip)
         )
+        place = {"dx": 12, "dy": -14, "align": "right", "fontWeight": "bold"}
         last = alt.Chart(_data(known[-1:])).encode(x=x, y=y, text="text:N")
         layers += [
-            last.mark_text(dy=-14, fontWeight="bold", stroke=PAPER, strokeWidth=4),
-            last.mark_text(dy=-14, fontWeight="bold"),
+            last.mark_text(**place, stroke=PAPER, strokeWidth=4),
+            last.mark_text(**place),
         ]
     chart = alt.layer(*layers)
     if series and has_levels:
@@ -183,8 +184,8 @@ def bars(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
 
 
 def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
-    """What a change is made of: per row a full bar (rate effect) and a hollow one (mix effect),
-    and their sum as a number. rows: label, rate, mix."""
+    """What a change is made of: per row a full bar (rate effect) and a hollow one (mix effect)
+    with their numbers, of shares in percentage points. rows: label, rate, mix."""
     order = [row["label"] for row in rows]
     kinds = [say("rate_effect"), say("mix_effect")]
     data = [
@@ -192,7 +193,8 @@ def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
             "label": row["label"],
             "kind": kind,
             "effect": float(row[key] or 0),
-            "text": say.change(row[key], unit, EFFECT_DIGITS.get(unit)),
+            "text": say.signed(row[key], unit, EFFECT_DIGITS.get(unit, 1)),
+            "tip": say.change(row[key], unit, EFFECT_DIGITS.get(unit)),
         }
         for row in rows
         for kind, key in zip(kinds, ("rate", "mix"), strict=True)
@@ -214,7 +216,7 @@ def effects(say: Words, rows: Sequence[Row], unit: str) -> dict[str, Any]:
             y=y,
             yOffset=offset,
             fill=alt.Fill("kind:N", scale=scale, sort=kinds, legend=legend),
-            tooltip=[_tip("label", " "), _tip("kind", " "), _tip("text", say("change"))],
+            tooltip=[_tip("label", " "), _tip("kind", " "), _tip("tip", say("change"))],
         ),
         base.mark_text(align="left", dx=5, fontSize=11, color=SOFT)
         .encode(x=x, y=y, yOffset=offset, text="text:N")

@@ -244,6 +244,8 @@ def _svg(chart: Chart) -> str:
     if spec.get("width") == "container":
         spec["width"] = HALF if chart.is_half else WIDE
     spec["config"] = {**spec.get("config", {}), "aria": False}
+    # The reader's font may be wider than the one the labels were measured with.
+    spec["padding"] = {**spec["padding"], "left": spec["padding"]["left"] + 8}
     text = vl_convert.vegalite_to_svg(spec)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{chart.id}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{chart.id}-\1)", text)

@@ -126,6 +126,14 @@ class Words:
         is_none = not any(digit in text for digit in "123456789")
         return text if is_none or text.startswith(MINUS) else f"+{text}"
 
+    def signed(self, value: float | None, unit: str, digits: int = 1) -> str:
+        """A difference with its sign, without its unit."""
+        if value is None:
+            return UNKNOWN
+        text = self.number(100 * float(value) if unit == "share" else value, digits)
+        is_none = not any(digit in text for digit in "123456789")
+        return text if is_none or text.startswith(MINUS) else f"+{text}"
+
     def relative(self, value: float | None, digits: int = 0) -> str:
         """A relative change with its sign: 0.25 → +25%."""
         if value is None:

@@ -158,7 +158,7 @@ def _line(say: Words, row: Row) -> Row:
         "attainment": row["attainment"] if row["state"] != "not_enough_data" else None,
         "kpi": title(say, row),
         "kpi_note": say("critical") if row["is_critical"] else "",
-        "period": period_name(say, row),
+        "period": _period(say, row),
         "period_note": _period_note(say, row),
         "value_note": _sample(say, row),
         "target_sign": SIGNS[row["direction"]],
@@ -173,9 +173,16 @@ def _line(say: Words, row: Row) -> Row:
 
 
 def _period_note(say: Words, row: Row) -> str:
+    notes = [] if row["is_over"] else [say("running_note")]
     if row["periods_judged"] > 1:
-        return say("held", held=row["periods_held"], judged=row["periods_judged"])
-    return "" if row["is_over"] else say("running_note")
+        notes.append(say("held", held=row["periods_held"], judged=row["periods_judged"]))
+    return "\n".join(notes)
+
+
+def _period(say: Words, row: Row) -> str:
+    if row["period_type"] != "week":
+        return period_name(say, row)
+    return say("week_of", day=say.date(row["period_start"]))
 
 
 def _sample(say: Words, row: Row) -> str:
@@ -302,7 +309,7 @@ def _free(say: Words, reader: Reader) -> Table:
                     for key in ("unit", "value", "previous_value", "change", "benchmark")
                 },
                 "kpi": say.kpi(last["kpi"]),
-                "period": period_name(say, last),
+                "period": _period(say, last),
                 "period_note": "" if last["is_over"] else say("running_note"),
                 "value_note": _sample(say, last),
                 "change_note": _better(say, last),
