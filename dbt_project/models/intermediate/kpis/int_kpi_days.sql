@@ -26,6 +26,7 @@ days as (
 
 final as (
     select
+        days.day,
         {%- for name, length in before.items() %}
         coalesce(bit_or(case
             when
@@ -37,8 +38,7 @@ final as (
         coalesce(bit_or(case
             when days.day >= periods.period_start and days.day < periods.period_end
                 then periods.bit
-        end), 0) as in_periods,
-        days.day
+        end), 0) as in_periods
     from days
     cross join periods
     group by days.day
