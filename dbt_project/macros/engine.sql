@@ -123,3 +123,10 @@
 {% macro percentile(value, share) -%}
     percentile_cont({{ share }}) within group (order by {{ value }})
 {%- endmacro %}
+
+{#- Groups by several lists of columns in one pass; columns of other lists are null. -#}
+{% macro grouping_sets() -%}
+    grouping sets (
+        {%- for columns in varargs %}({{ columns }}){{ ", " if not loop.last }}{% endfor -%}
+    )
+{%- endmacro %}

@@ -110,10 +110,10 @@ cells as (
         sum(numerator) as numerator,
         sum(denominator) as denominator
     from located
-    group by grouping sets (
-        (count_no, place_no, touchpoint, is_core),
-        (count_no, owner_id)
-    )
+    group by {{ grouping_sets(
+        "count_no, place_no, touchpoint, is_core",
+        "count_no, owner_id"
+    ) }}
 ),
 
 final as (
