@@ -6,7 +6,6 @@ is made of the sentences of the others, so it is built last and shown first.
 """
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from careloop.review.model import Section
 from careloop.review.reader import Reader
@@ -37,8 +36,6 @@ def build_sections(reader: Reader, extra: Section | None = None) -> list[Section
     for name in names:
         if name == "decisions" and extra:
             sections.append(extra)
-        if find_spec(f"careloop.review.sections.{name}") is None:
-            continue
         section = import_module(f"careloop.review.sections.{name}").build(reader)
         if section:
             sections.append(section)

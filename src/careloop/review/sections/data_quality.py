@@ -137,14 +137,14 @@ def _small(say: Words, reader: Reader) -> list[Sentence]:
         return []
     least = reader.program.operation.min_sample
     rows = reader.rows(
-        "select kpi, title_en, title_zh from rpt_kpis where period_type = $period_type "
+        "select kpi from rpt_kpis where period_type = $period_type "
         "and period_start = $first_day and slice_kind = 'all' and not is_state "
         "and denominator < $least order by kpi",
         {"least": least},
     )
     if not rows:
         return []
-    named = say.listing([reader.title(row) for row in rows[:SHOWN]])
+    named = say.listing([say.kpi(row["kpi"]) for row in rows[:SHOWN]])
     return [Sentence("info", say("small", n=len(rows), least=least, list=named))]
 
 

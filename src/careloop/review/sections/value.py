@@ -6,7 +6,7 @@ from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
 
-QUARTERS = 7
+SHOWN = 7  # periods of the trend
 
 
 def build(reader: Reader) -> Section | None:
@@ -101,8 +101,9 @@ def _trend(say: Words, reader: Reader) -> list[Chart]:
         "select period_start, bool_and(is_over) as is_over, sum(spend) as spend, "
         "sum(spend_known) as spend_known from rpt_value "
         "where period_type = $period_type and period_start <= $first_day "
-        "group by period_start order by period_start desc limit $quarters",
-        {"quarters": QUARTERS},
+        "and period_start > $first_day - to_months($months) "
+        "group by period_start order by period_start desc",
+        {"months": SHOWN * (3 if reader.period.kind == "quarter" else 1)},
     )
     if len(sums) < 2:
         return []
