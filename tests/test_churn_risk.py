@@ -201,6 +201,7 @@ def at_cutoff(tmp_path_factory: pytest.TempPathFactory) -> Company:
     return made(tmp_path_factory.mktemp("cutoff"), day, "+int_churn_features")
 
 
+@pytest.mark.slow
 def test_it_tells_who_left_better_than_recency(today: Company) -> None:
     gone = simulated()[1]
     run = today.query("from marts.fct_churn_model_runs")[0]
@@ -231,6 +232,7 @@ def test_features_of_the_cut_off_are_those_of_a_run_on_that_day(
     assert learned == scored
 
 
+@pytest.mark.slow
 def test_labels_are_the_orders_after_the_cut_off(today: Company) -> None:
     cutoff = DAY - dt.timedelta(days=DAYS)
     labels = today.query("select customer_id, has_left from intermediate.int_churn_training")
@@ -246,6 +248,7 @@ def test_labels_are_the_orders_after_the_cut_off(today: Company) -> None:
     assert {r["has_left"] for r in labels} == {0, 1}
 
 
+@pytest.mark.slow
 def test_scoring_in_sql_is_the_librarys_prediction(today: Company) -> None:
     used = today.query("from intermediate.int_churn_model")[0]
     model = Logistic(
@@ -260,6 +263,7 @@ def test_scoring_in_sql_is_the_librarys_prediction(today: Company) -> None:
     assert [r["churn_risk"] for r in rows] == pytest.approx(model.predict(features), abs=1.1e-6)
 
 
+@pytest.mark.slow
 def test_the_fit_does_not_depend_on_the_order_of_rows(today: Company) -> None:
     with duckdb.connect(str(today.settings.warehouse), read_only=True) as con:
         table = "select * from intermediate.int_churn_training order by "
@@ -274,12 +278,14 @@ def test_the_fit_does_not_depend_on_the_order_of_rows(today: Company) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_mart_is_carried_with_all_its_columns(today: Company) -> None:
     _, carried = CARRIED["churn_model_runs"]
     columns = [r["column_name"] for r in today.query("describe marts.fct_churn_model_runs")]
     assert [column.split()[0] for column in carried.split(", ")] == columns
 
 
+@pytest.mark.slow
 def test_macro_and_library_name_the_same_features(today: Company) -> None:
     columns = [r["column_name"] for r in today.query("describe intermediate.int_churn_training")]
     assert tuple(columns[-len(FEATURES) :]) == FEATURES

@@ -845,6 +845,7 @@ def test_only_customers_and_orders(company: Callable[[str], Company]) -> None:
         assert row["stage"]
 
 
+@pytest.mark.slow
 def test_nothing_loaded_at_all(company: Callable[[str], Company]) -> None:
     one = company("empty").prepare({}).build()
     assert one.query("select count(*) as n from marts.dim_customers") == [{"n": 0}]

@@ -23,7 +23,10 @@ from pdf_text import Pdf
 
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSER = next((path for name in NAMES if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium, Chrome or Edge on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium, Chrome or Edge on PATH"),
+]
 
 QUARTER = parse_period("2026Q3")
 PACKS = {"retail_care": "zh", "b2b_service": "en"}

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from careloop.cli.main import app
@@ -72,6 +73,7 @@ def test_rested_moved_displaced_and_gained_add_up(company: Company, tmp_path: Pa
     assert not (company.settings.home / "ledger.db").exists()
 
 
+@pytest.mark.slow
 def test_moved_segments_are_built_anew_and_told(company: Company, tmp_path: Path) -> None:
     pack = _pack(tmp_path, [], [ANY_AGE, MORE_CORE])
     command = ["diff-rules", str(pack), "--home", str(company.settings.home)]

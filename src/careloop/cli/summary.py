@@ -57,6 +57,7 @@ def print_next(settings: Settings) -> None:
         ("careloop plan", "put today's decisions into the ledger"),
         ("careloop dispatch", "send what is due: into files until a channel is set up"),
         ("careloop quarantine", "the rows that were rejected, and why"),
+        ("careloop review", "the last quarter judged: page, workbook, PDF"),
         ("careloop program show retail_care", "the program behind the segments"),
         ("careloop up", "the Prefect UI, with the flows on schedule"),
     ):
