@@ -127,7 +127,7 @@ def _unknown(say: Words, gaps: list[Row]) -> list[Sentence]:
     large = [row for row in gaps if row["unknown"] > 0.5]
     if not large:
         return []
-    named = [f"{row['attribute']} {say.share(row['unknown'], 0)}" for row in large[:NAMED]]
+    named = [f"{say('attribute_' + row['attribute'])} {say.share(row['unknown'], 0)}" for row in large[:NAMED]]
     return [Sentence("info", say("unknown_share", list=say.listing(named)))]
 
 
@@ -207,5 +207,6 @@ def _test_table(say: Words, tests: list[Row]) -> Table:
 
 def _gap_table(say: Words, gaps: list[Row]) -> Table:
     listed = columns(say, ("attribute", "text"), ("known", "number"), ("unknown", "share"))
-    rows = tuple({c.key: row[c.key] for c in listed} for row in gaps)
+    named = [row | {"attribute": say(f"attribute_{row['attribute']}")} for row in gaps]
+    rows = tuple({c.key: row[c.key] for c in listed} for row in named)
     return Table("unknown", say("gaps"), listed, rows, short=SHOWN)
