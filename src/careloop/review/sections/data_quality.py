@@ -127,7 +127,10 @@ def _unknown(say: Words, gaps: list[Row]) -> list[Sentence]:
     large = [row for row in gaps if row["unknown"] > 0.5]
     if not large:
         return []
-    named = [f"{say('attribute_' + row['attribute'])} {say.share(row['unknown'], 0)}" for row in large[:NAMED]]
+    named = [
+        f"{say('attribute_' + row['attribute'])} {say.share(row['unknown'], 0)}"
+        for row in large[:NAMED]
+    ]
     return [Sentence("info", say("unknown_share", list=say.listing(named)))]
 
 
