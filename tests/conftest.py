@@ -34,8 +34,10 @@ from pathlib import Path
 link, stop = Path(sys.argv[1]), Path(sys.argv[2])
 reads = versions = 0
 last = None
-while not stop.exists():
+stopped = False
+while not stopped:
     time.sleep(0.2)
+    stopped = stop.exists()  # asked before reading: what was published last is read too
     if not link.exists():
         continue
     with duckdb.connect(str(link.resolve()), read_only=True) as con:
