@@ -157,17 +157,24 @@ def fresh(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Company
 
 
 @pytest.fixture(scope="session")
-def server(fresh: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Prefect on a copy of `fresh`, deployed; no worker runs, tests start the flows they want."""
+def server(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Prefect, deployed, on an empty home; no worker runs, tests start the flows they want."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # What is planned here must not be seen by other tests.
-    settings = fresh.copy(tmp_path_factory.mktemp("flow") / "home")
+    home = tmp_path_factory.mktemp("flow") / "home"
+    settings = company.settings.model_copy(update={"home": home})
     with TestStack(settings, load_program("retail_care"), port) as stack:
         stack.start_server()
         stack.deploy()
         yield Server(stack)
+
+
+@pytest.fixture(scope="session")
+def good_run(server: Server) -> dict[str, Any]:
+    """The run of the first refresh on that server: it loads the CRM and publishes."""
+    assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 0
+    return server.last_run()
 
 
 def table_text(path: Path) -> dict[str, str]:

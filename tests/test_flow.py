@@ -3,8 +3,6 @@
 import importlib
 import inspect
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +15,6 @@ from conftest import DAYS, Company
 from prefect_server import Server
 
 pytestmark = pytest.mark.prefect
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _environment() -> Iterator[None]:
-    """Freeing dead runs points this process to the server."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
-@pytest.fixture(scope="module")
-def good_run(server: Server) -> dict[str, Any]:
-    assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 0
-    return server.last_run()
 
 
 def test_a_run_shows_its_models_tests_and_artifacts(server: Server, good_run: dict) -> None:

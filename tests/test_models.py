@@ -730,7 +730,10 @@ def test_reasons_carry_the_customers_values(built: Company) -> None:
         assert f"({row['days_since_last_order']})" in row["segment_reason"]
 
 
-@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize(
+    "pack",
+    [pytest.param(p, marks=[] if p == "retail_care" else pytest.mark.slow) for p in PACKS],
+)
 def test_unit_tests_of_pack(built: Company, pack: str) -> None:
     """Runs the dbt unit tests of one pack, with its tables in place."""
     built.use(pack)

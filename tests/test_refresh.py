@@ -131,6 +131,7 @@ def test_no_personal_data_is_published(company: Company) -> None:
                 assert not words & known, table
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_tables(company: Company) -> None:
     path = current_version(company.settings)
     assert path is not None

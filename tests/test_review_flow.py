@@ -15,10 +15,9 @@ from careloop.judge import marts_for, missed_kpis
 from careloop.ledger.database import open_ledger
 from careloop.prefect_stack import deploy_all
 from careloop.program.load import load_program
-from careloop.published import current_version
+from careloop.published import current_version, query
 from careloop.review import parse_period
 from careloop.settings import PROJECT_ROOT
-from conftest import Company
 from prefect_server import Server
 
 pytestmark = pytest.mark.prefect
@@ -53,7 +52,7 @@ def start(server: Server, *, pdf: bool = False, **parameters: Any) -> dict[str, 
 
 
 @pytest.fixture(scope="module")
-def missed(server: Server) -> list[dict[str, Any]]:
+def missed(server: Server, good_run: dict) -> list[dict[str, Any]]:
     """The critical targets that were missed: whatever the sample company missed is made so."""
     file = current_version(server.stack.settings)
     assert file
@@ -105,14 +104,16 @@ def link(data: str) -> Path:
 
 
 def test_missed_critical_kpis_are_told_once(
-    server: Server, quarterly: dict, listening: Receiver, missed: list, fresh: Company
+    server: Server, quarterly: dict, listening: Receiver, missed: list
 ) -> None:
     told = [body for body in listening.bodies if "2026 年第 3 季度" in body["title"]]
     assert len(told) == 1
     lines = told[0]["message"].strip().splitlines()
     assert len(lines) == len(missed)
     assert all("目标" in line for line in lines)
-    people = fresh.rows("select distinct account_manager_id from dim_customers")
+    _, people = query(
+        server.stack.settings, "select distinct account_manager_id from dim_customers"
+    )
     assert not [p for (p,) in people if p and p in told[0]["message"]], "no person is named"
     with open_ledger(server.stack.settings) as ledger, ledger.read() as con:
         sql = "select kind, channel, state, staff_id from alerts where kind = 'kpi'"
@@ -165,7 +166,7 @@ def test_a_review_comes_without_its_calibration_when_that_fails(
     assert (folder / "review-zh.html").exists()
 
 
-def test_marts_that_end_before_the_period_stop_the_run(server: Server) -> None:
+def test_marts_that_end_before_the_period_stop_the_run(server: Server, good_run: dict) -> None:
     run = start(server, period="2026Q4")
     assert run["state"]["type"] == "FAILED"
     assert run["state"]["message"] == (

@@ -135,8 +135,7 @@ class Stack:
 
         Before this stack's worker starts nothing of it can be running.
         """
-        os.environ.update({k: v for k, v in self.env.items() if k.startswith("PREFECT_")})
-        return asyncio.run(_crash_open_runs())
+        return asyncio.run(_crash_open_runs(self.api_url))
 
     def watch(self) -> None:
         """Wait for Ctrl-C or SIGTERM; raises CareloopError when a process ends by itself."""
@@ -188,8 +187,8 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-async def _crash_open_runs() -> int:
-    from prefect.client.orchestration import get_client
+async def _crash_open_runs(api_url: str) -> int:
+    from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterState,
@@ -200,7 +199,7 @@ async def _crash_open_runs() -> int:
 
     open_types = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
     chosen = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types)))
-    async with get_client() as client:
+    async with PrefectClient(api_url) as client:
         runs = await client.read_flow_runs(flow_run_filter=chosen)
         for run in runs:
             state = Crashed(message="the machine or the worker stopped while this run was open")
