@@ -28,6 +28,31 @@
     cast(round({{ value }}, 6) as decimal(28, 6))
 {%- endmacro %}
 
+{#-
+    The columns of facts of KPIs, for the select list of a query that has period_type and
+    period_start. What is not said is the column of the same name; owner_id, touchpoint and is_core
+    are null then.
+-#}
+{% macro kpi_columns(
+    kpi="kpi",
+    customer_id="customer_id",
+    owner_id="cast(null as varchar)",
+    touchpoint="cast(null as varchar)",
+    is_core="cast(null as boolean)",
+    numerator="numerator",
+    denominator="denominator"
+) -%}
+    {{ kpi }} as kpi,
+    period_type,
+    period_start,
+    {{ customer_id }} as customer_id,
+    {{ owner_id }} as owner_id,
+    {{ touchpoint }} as touchpoint,
+    {{ is_core }} as is_core,
+    {{ kpi_sum(numerator) }} as numerator,
+    {{ kpi_sum(denominator) }} as denominator
+{%- endmacro %}
+
 {#- 1 where a condition holds, else 0. -#}
 {% macro one_if(condition) -%}
     case when {{ condition }} then 1 else 0 end

@@ -3,7 +3,6 @@
 {%- set as_of = as_of_utc() -%}
 {%- set answer_days = setting_text("operation.care_answer_days") -%}
 {%- set occasion_days = setting_text("operation.occasion_days") -%}
-{%- set nobody = "cast(null as varchar)" -%}
 {%- set shares = {
     "channel_fit": ["fits", "preferences"],
     "content_open_rate": ["opened", "openable"],
@@ -407,16 +406,7 @@ facts as (
 ),
 
 final as (
-    select
-        kpi,
-        period_type,
-        period_start,
-        customer_id,
-        {{ nobody }} as owner_id,
-        {{ nobody }} as touchpoint,
-        cast(null as boolean) as is_core,
-        {{ kpi_sum("numerator") }} as numerator,
-        {{ kpi_sum("denominator") }} as denominator
+    select {{ kpi_columns() }}
     from facts
 )
 

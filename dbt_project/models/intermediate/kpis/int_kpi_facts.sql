@@ -1,28 +1,11 @@
 {{ config(materialized="view") }}
 
+{%- set parts = ["care", "loyalty", "voice", "service", "state"] -%}
+
 with
 
-care as (
-    select * from {{ ref("int_kpi_care") }}
-),
-
-loyalty as (
-    select * from {{ ref("int_kpi_loyalty") }}
-),
-
-voice as (
-    select * from {{ ref("int_kpi_voice") }}
-),
-
-service as (
-    select * from {{ ref("int_kpi_service") }}
-),
-
-state as (
-    select * from {{ ref("int_kpi_state") }}
-),
-
 final as (
+    {%- for part in parts %}
     select
         kpi,
         period_type,
@@ -33,55 +16,11 @@ final as (
         is_core,
         numerator,
         denominator
-    from care
+    from {{ ref("int_kpi_" ~ part) }}
+    {%- if not loop.last %}
     union all
-    select
-        kpi,
-        period_type,
-        period_start,
-        customer_id,
-        owner_id,
-        touchpoint,
-        is_core,
-        numerator,
-        denominator
-    from loyalty
-    union all
-    select
-        kpi,
-        period_type,
-        period_start,
-        customer_id,
-        owner_id,
-        touchpoint,
-        is_core,
-        numerator,
-        denominator
-    from voice
-    union all
-    select
-        kpi,
-        period_type,
-        period_start,
-        customer_id,
-        owner_id,
-        touchpoint,
-        is_core,
-        numerator,
-        denominator
-    from service
-    union all
-    select
-        kpi,
-        period_type,
-        period_start,
-        customer_id,
-        owner_id,
-        touchpoint,
-        is_core,
-        numerator,
-        denominator
-    from state
+    {%- endif %}
+    {%- endfor %}
 )
 
 select * from final

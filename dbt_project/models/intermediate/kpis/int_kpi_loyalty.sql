@@ -1,9 +1,30 @@
 {{ config(materialized="view") }}
 
 {%- set as_of = as_of_utc() -%}
-{%- set dormant_days = setting_text("activity.dormant_days") -%}
-{%- set lost_days = setting_text("activity.lost_days") -%}
-{%- set nobody = "cast(null as varchar)" -%}
+{%- set dormant_from = days_after(
+    "periods.period_start", "-" ~ setting_text("activity.dormant_days")
+) -%}
+{%- set lost_from = days_after(
+    "periods.period_start", "-" ~ setting_text("activity.lost_days")
+) -%}
+{#- KPIs of what customers do in a period: the set it is in for who did it, and who counts. -#}
+{%- set activity_kpis = {
+    "repurchase_rate": ["reordered_in", has_bit("customers.ordered_in", "periods.bit")],
+    "wake_up_rate": [
+        "active_in",
+        "customers.first_active_on < " ~ dormant_from
+        ~ " and not " ~ has_bit("customers.active_before", "periods.bit"),
+    ],
+    "win_back_rate": [
+        "ordered_in",
+        "customers.first_ordered_on < " ~ lost_from
+        ~ " and not " ~ has_bit("customers.ordered_before_lost", "periods.bit"),
+    ],
+    "community_activity": [
+        "community_in",
+        has_bit("(customers.community_in | customers.community_before)", "periods.bit"),
+    ],
+} -%}
 
 with
 
@@ -153,17 +174,19 @@ judged as (
 ),
 
 facts as (
+    {%- for kpi, (seen_in, condition) in activity_kpis.items() %}
     select
-        'repurchase_rate' as kpi,
+        '{{ kpi }}' as kpi,
         periods.period_type,
         periods.period_start,
         customers.customer_id,
-        {{ one_if(has_bit("customers.reordered_in", "periods.bit")) }} as numerator,
+        {{ one_if(has_bit("customers." ~ seen_in, "periods.bit")) }} as numerator,
         1 as denominator
     from customers
     cross join periods
-    where {{ has_bit("customers.ordered_in", "periods.bit") }}
+    where {{ condition }}
     union all
+    {%- endfor %}
     select
         'retention_12m' as kpi,
         period_days.period_type,
@@ -188,43 +211,6 @@ facts as (
     {%- endfor %}
     union all
     select
-        'wake_up_rate' as kpi,
-        periods.period_type,
-        periods.period_start,
-        customers.customer_id,
-        {{ one_if(has_bit("customers.active_in", "periods.bit")) }} as numerator,
-        1 as denominator
-    from customers
-    cross join periods
-    where
-        customers.first_active_on < {{ days_after("periods.period_start", "-" ~ dormant_days) }}
-        and not {{ has_bit("customers.active_before", "periods.bit") }}
-    union all
-    select
-        'win_back_rate' as kpi,
-        periods.period_type,
-        periods.period_start,
-        customers.customer_id,
-        {{ one_if(has_bit("customers.ordered_in", "periods.bit")) }} as numerator,
-        1 as denominator
-    from customers
-    cross join periods
-    where
-        customers.first_ordered_on < {{ days_after("periods.period_start", "-" ~ lost_days) }}
-        and not {{ has_bit("customers.ordered_before_lost", "periods.bit") }}
-    union all
-    select
-        'community_activity' as kpi,
-        periods.period_type,
-        periods.period_start,
-        customers.customer_id,
-        {{ one_if(has_bit("customers.community_in", "periods.bit")) }} as numerator,
-        1 as denominator
-    from customers
-    cross join periods
-    where {{ has_bit("(customers.community_in | customers.community_before)", "periods.bit") }}
-    union all
-    select
         judged.kpi,
         deliveries.period_type,
         deliveries.period_start,
@@ -239,16 +225,7 @@ facts as (
 ),
 
 final as (
-    select
-        kpi,
-        period_type,
-        period_start,
-        customer_id,
-        {{ nobody }} as owner_id,
-        {{ nobody }} as touchpoint,
-        cast(null as boolean) as is_core,
-        {{ kpi_sum("numerator") }} as numerator,
-        {{ kpi_sum("denominator") }} as denominator
+    select {{ kpi_columns() }}
     from facts
 )
 

@@ -3,6 +3,12 @@
 {%- set quarters = setting_text("operation.kpi_quarters") | int -%}
 {%- set weeks = kpi_weeks() | int -%}
 {%- set quarter = period_start("quarter", today) -%}
+{#- Periods of months: a day, the months from it to beginning and end, how many periods back. -#}
+{%- set of_months = {
+    "month": [period_start("month", today), "-number", "1 - number", months],
+    "quarter": [quarter, "-3 * number", "3 - 3 * number", quarters],
+    "year": [quarter, "-9 - 3 * number", "3 - 3 * number", quarters],
+} -%}
 
 with
 
@@ -15,27 +21,15 @@ numbers as (
 ),
 
 listed as (
+    {%- for kind, (day, first_month, end_month, past) in of_months.items() %}
     select
-        'month' as period_type,
-        {{ months_after(period_start("month", today), "-number") }} as period_start,
-        {{ months_after(period_start("month", today), "1 - number") }} as period_end
+        '{{ kind }}' as period_type,
+        {{ months_after(day, first_month) }} as period_start,
+        {{ months_after(day, end_month) }} as period_end
     from numbers
-    where number <= {{ months }}
+    where number <= {{ past }}
     union all
-    select
-        'quarter' as period_type,
-        {{ months_after(quarter, "-3 * number") }} as period_start,
-        {{ months_after(quarter, "3 - 3 * number") }} as period_end
-    from numbers
-    where number <= {{ quarters }}
-    union all
-    select
-        'year' as period_type,
-        {{ months_after(quarter, "-9 - 3 * number") }} as period_start,
-        {{ months_after(quarter, "3 - 3 * number") }} as period_end
-    from numbers
-    where number <= {{ quarters }}
-    union all
+    {%- endfor %}
     select
         'year' as period_type,
         {{ months_after(days_after(today, "1"), "-12") }} as period_start,

@@ -19,12 +19,15 @@
         "handed_over_on", "handed_over_on is not null", one_if("is_answered_after_hand_over"), "1"
     ],
     "automatic_response_minutes": [
-        "opened_on", "is_answered_automatically", "automatic_seconds / 60", "1"
+        "opened_on", "is_answered_automatically", kpi_part("automatic_seconds / 60"), "1"
     ],
-    "first_response_minutes": ["opened_on", "is_answered", "response_seconds / 60", "1"],
-    "resolution_hours": ["solved_on", "solved_on is not null", "solved_seconds / 3600", "1"],
+    "first_response_minutes": ["opened_on", "is_answered", kpi_part("response_seconds / 60"), "1"],
+    "resolution_hours": [
+        "solved_on", "solved_on is not null", kpi_part("solved_seconds / 3600"), "1"
+    ],
     "after_sale_cycle_days": [
-        "solved_on", "solved_on is not null and is_after_sale", "solved_seconds / 86400", "1"
+        "solved_on", "solved_on is not null and is_after_sale",
+        kpi_part("solved_seconds / 86400"), "1",
     ],
 } -%}
 
@@ -171,8 +174,8 @@ facts as (
         owner_id,
         touchpoint,
         cast(null as boolean) as is_core,
-        {{ kpi_part(numerator) if "/" in numerator else kpi_sum(numerator) }} as numerator,
-        {{ kpi_sum(denominator) }} as denominator
+        {{ numerator }} as numerator,
+        {{ denominator }} as denominator
     from tickets
     where {{ condition }}
     union all
@@ -184,8 +187,8 @@ facts as (
         owner_id,
         touchpoint,
         is_core,
-        {{ kpi_sum(one_if("is_identified")) }} as numerator,
-        {{ kpi_sum("1") }} as denominator
+        {{ one_if("is_identified") }} as numerator,
+        1 as denominator
     from problems
 ),
 
@@ -230,45 +233,32 @@ settled as (
 ),
 
 final as (
-    select
-        facts.kpi,
-        days.period_type,
-        days.period_start,
-        facts.customer_id,
-        facts.owner_id,
-        facts.touchpoint,
-        facts.is_core,
-        facts.numerator,
-        facts.denominator
+    select {{ kpi_columns(owner_id="owner_id", touchpoint="touchpoint", is_core="is_core") }}
     from facts
     inner join days on facts.happened_on = days.day
     union all
-    select
-        'pain_points_solved_rate' as kpi,
-        periods.period_type,
-        periods.period_start,
-        cast(null as varchar) as customer_id,
-        cast(null as varchar) as owner_id,
-        pain_points.touchpoint,
-        pain_points.is_core,
-        {{ kpi_sum(one_if("pain_points.left_on < periods.period_end")) }} as numerator,
-        {{ kpi_sum("1") }} as denominator
+    select {{ kpi_columns(
+        kpi="'pain_points_solved_rate'",
+        customer_id="cast(null as varchar)",
+        touchpoint="touchpoint",
+        is_core="is_core",
+        numerator=one_if("pain_points.left_on < periods.period_end"),
+        denominator="1"
+    ) }}
     from pain_points
     inner join periods
         on
             pain_points.found_on < periods.period_end
             and coalesce(pain_points.left_on >= periods.period_start, true)
     union all
-    select
-        'rectification_rate' as kpi,
-        days.period_type,
-        days.period_start,
-        cast(null as varchar) as customer_id,
-        cast(null as varchar) as owner_id,
-        settled.touchpoint,
-        settled.is_core,
-        {{ kpi_sum(one_if("settled.is_on_time")) }} as numerator,
-        {{ kpi_sum("1") }} as denominator
+    select {{ kpi_columns(
+        kpi="'rectification_rate'",
+        customer_id="cast(null as varchar)",
+        touchpoint="touchpoint",
+        is_core="is_core",
+        numerator=one_if("settled.is_on_time"),
+        denominator="1"
+    ) }}
     from settled
     inner join days on settled.settled_on = days.day
 )

@@ -1,6 +1,14 @@
 {{ config(materialized="view") }}
 
 {%- set fields = complete_fields() -%}
+{#- Numerator and denominator of a customer: known and above 0, else the customer is left out. -#}
+{%- set kpis = {
+    "core_segment_share": ["is_core", "1"],
+    "segment_coverage": ["has_segment", "1"],
+    "ltv": ["lifetime_value", "1"],
+    "profile_completeness": ["filled_fields", fields | length],
+    "tag_completeness": ["filled_tags", "applicable_tags"],
+} -%}
 
 with
 
@@ -62,57 +70,22 @@ customers as (
 ),
 
 facts as (
+    {%- for kpi, (numerator, denominator) in kpis.items() %}
     select
-        'core_segment_share' as kpi,
+        '{{ kpi }}' as kpi,
         customer_id,
-        {{ kpi_sum("is_core") }} as numerator,
-        {{ kpi_sum("1") }} as denominator
+        {{ numerator }} as numerator,
+        {{ denominator }} as denominator
     from customers
+    where {{ numerator }} is not null and {{ denominator }} > 0
+    {%- if not loop.last %}
     union all
-    select
-        'segment_coverage' as kpi,
-        customer_id,
-        {{ kpi_sum("has_segment") }} as numerator,
-        {{ kpi_sum("1") }} as denominator
-    from customers
-    union all
-    select
-        'ltv' as kpi,
-        customer_id,
-        lifetime_value as numerator,
-        {{ kpi_sum("1") }} as denominator
-    from customers
-    where lifetime_value is not null
-    {%- if fields %}
-    union all
-    select
-        'profile_completeness' as kpi,
-        customer_id,
-        {{ kpi_sum("filled_fields") }} as numerator,
-        {{ kpi_sum(fields | length) }} as denominator
-    from customers
     {%- endif %}
-    union all
-    select
-        'tag_completeness' as kpi,
-        customer_id,
-        {{ kpi_sum("filled_tags") }} as numerator,
-        {{ kpi_sum("applicable_tags") }} as denominator
-    from customers
-    where applicable_tags > 0
+    {%- endfor %}
 ),
 
 final as (
-    select
-        facts.kpi,
-        periods.period_type,
-        periods.period_start,
-        facts.customer_id,
-        cast(null as varchar) as owner_id,
-        cast(null as varchar) as touchpoint,
-        cast(null as boolean) as is_core,
-        facts.numerator,
-        facts.denominator
+    select {{ kpi_columns() }}
     from facts
     cross join periods
 )

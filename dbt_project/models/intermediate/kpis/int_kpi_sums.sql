@@ -35,24 +35,9 @@ summed as (
 ),
 
 -- Where nothing of a KPI has a touchpoint, a tier …, there is nothing to tell apart.
-known as (
-    select
-        *,
-        bool_or(slice <> '(unknown)') over (partition by kpi, slice_kind) as is_any_known
-    from summed
-),
-
 final as (
-    select
-        kpi,
-        period_type,
-        period_start,
-        slice_kind,
-        slice,
-        numerator,
-        denominator
-    from known
-    where is_any_known
+    select * from summed
+    qualify bool_or(slice <> '(unknown)') over (partition by kpi, slice_kind)
 )
 
 select * from final

@@ -2,6 +2,17 @@
 
 {%- set as_of = as_of_utc() -%}
 {%- set scale_max = setting("operation.satisfaction_scale_max", "double") -%}
+{#-
+    KPIs of answers: which of them, and what is summed. Recommending is about the company: it
+    belongs to the account manager, whoever had the ticket.
+-#}
+{%- set answer_kpis = {
+    "satisfaction": ["kind = 'csat'", "points"],
+    "satisfied_share": ["kind = 'csat'", "satisfied"],
+    "touchpoint_satisfaction": ["kind = 'csat' and touchpoint is not null", "points"],
+    "nps": ["kind = 'nps'", "recommends"],
+    "negative_feedback_rate": ["true", "low"],
+} -%}
 
 with
 
@@ -105,96 +116,40 @@ answers as (
 ),
 
 facts as (
+    {%- for kpi, (condition, numerator) in answer_kpis.items() %}
     select
-        'satisfaction' as kpi,
+        '{{ kpi }}' as kpi,
         answered_on as happened_on,
         customer_id,
-        owner_id,
+        {{ "cast(null as varchar)" if kpi == "nps" else "owner_id" }} as owner_id,
         touchpoint,
-        {{ kpi_sum("points") }} as numerator,
-        {{ kpi_sum("answers") }} as denominator
+        {{ numerator }} as numerator,
+        answers as denominator
     from answers
-    where kind = 'csat'
+    where {{ condition }}
     union all
-    select
-        'satisfied_share' as kpi,
-        answered_on as happened_on,
-        customer_id,
-        owner_id,
-        touchpoint,
-        {{ kpi_sum("satisfied") }} as numerator,
-        {{ kpi_sum("answers") }} as denominator
-    from answers
-    where kind = 'csat'
-    union all
-    select
-        'touchpoint_satisfaction' as kpi,
-        answered_on as happened_on,
-        customer_id,
-        owner_id,
-        touchpoint,
-        {{ kpi_sum("points") }} as numerator,
-        {{ kpi_sum("answers") }} as denominator
-    from answers
-    where kind = 'csat' and touchpoint is not null
-    union all
-    -- Recommending is about the company: it belongs to the account manager, whoever had the ticket.
-    select
-        'nps' as kpi,
-        answered_on as happened_on,
-        customer_id,
-        cast(null as varchar) as owner_id,
-        touchpoint,
-        {{ kpi_sum("recommends") }} as numerator,
-        {{ kpi_sum("answers") }} as denominator
-    from answers
-    where kind = 'nps'
-    union all
-    select
-        'negative_feedback_rate' as kpi,
-        answered_on as happened_on,
-        customer_id,
-        owner_id,
-        touchpoint,
-        {{ kpi_sum("low") }} as numerator,
-        {{ kpi_sum("answers") }} as denominator
-    from answers
-    union all
+    {%- endfor %}
     select
         'negative_feedback_rate' as kpi,
         opened_on as happened_on,
         customer_id,
         owner_id,
         touchpoint,
-        {{ kpi_sum(one_if("is_complaint")) }} as numerator,
-        {{ kpi_sum("1") }} as denominator
+        {{ one_if("is_complaint") }} as numerator,
+        1 as denominator
     from tickets
 ),
 
 final as (
-    select
-        facts.kpi,
-        days.period_type,
-        days.period_start,
-        facts.customer_id,
-        facts.owner_id,
-        facts.touchpoint,
-        cast(null as boolean) as is_core,
-        facts.numerator,
-        facts.denominator
+    select {{ kpi_columns(owner_id="owner_id", touchpoint="touchpoint") }}
     from facts
     inner join days on facts.happened_on = days.day
     union all
-    select
-        'complaint_rate' as kpi,
-        periods.period_type,
-        periods.period_start,
-        active.customer_id,
-        cast(null as varchar) as owner_id,
-        cast(null as varchar) as touchpoint,
-        cast(null as boolean) as is_core,
-        {{ kpi_sum(one_if(has_bit("active.complained_in", "periods.bit"))) }} as numerator,
-        {{ kpi_sum("1") }} as denominator
+    select {{ kpi_columns(
+        kpi="'complaint_rate'",
+        numerator=one_if(has_bit("active.complained_in", "periods.bit")),
+        denominator="1"
+    ) }}
     from active
     cross join periods
     where {{ has_bit("active.active_in", "periods.bit") }}

@@ -66,17 +66,18 @@ still_open as (
 -- A figure that too few stand behind neither finds anything nor clears what was found.
 findings as (
     select
-        still_open.rule,
-        still_open.level,
-        still_open.kpi,
-        still_open.stage,
-        still_open.found_on,
-        still_open.due_on,
-        case when not judged.is_found then {{ as_of_date() }} end as left_on,
-        still_open.value_found,
-        still_open.limit_value
-    from still_open
-    left join judged on still_open.rule = judged.rule
+        previous.rule,
+        previous.level,
+        previous.kpi,
+        previous.stage,
+        previous.found_on,
+        previous.due_on,
+        coalesce(previous.left_on, case when not judged.is_found then {{ as_of_date() }} end)
+            as left_on,
+        previous.value_found,
+        previous.limit_value
+    from previous
+    left join judged on previous.rule = judged.rule
     union all
     select
         judged.rule,
@@ -91,19 +92,6 @@ findings as (
     from judged
     left join still_open on judged.rule = still_open.rule
     where judged.is_found and still_open.rule is null
-    union all
-    select
-        rule,
-        level,
-        kpi,
-        stage,
-        found_on,
-        due_on,
-        left_on,
-        value_found,
-        limit_value
-    from previous
-    where left_on is not null
 ),
 
 final as (

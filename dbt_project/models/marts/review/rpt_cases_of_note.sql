@@ -74,45 +74,24 @@ noted as (
 ),
 
 dated as (
+    {%- for period in ["month", "quarter"] %}
     select
         *,
-        {{ period_start("quarter", local_date("noted_at")) }} as quarter_start,
-        {{ period_start("month", local_date("noted_at")) }} as month_start
+        '{{ period }}' as period_type,
+        {{ period_start(period, local_date("noted_at")) }} as period_start
     from noted
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 ),
 
 placed as (
     select
-        'quarter' as period_type,
-        quarter_start as period_start,
-        note,
-        case_id,
-        noted_at,
-        level,
-        escalations,
-        count(*) over (partition by note, quarter_start) as cases_noted,
+        *,
+        count(*) over (partition by period_type, period_start, note) as cases_noted,
         row_number() over (
-            partition by note, quarter_start
-            order by
-                weight desc,
-                coalesce(is_complaint, false) desc,
-                escalations desc,
-                noted_at desc,
-                case_id asc
-        ) as place
-    from dated
-    union all
-    select
-        'month' as period_type,
-        month_start as period_start,
-        note,
-        case_id,
-        noted_at,
-        level,
-        escalations,
-        count(*) over (partition by note, month_start) as cases_noted,
-        row_number() over (
-            partition by note, month_start
+            partition by period_type, period_start, note
             order by
                 weight desc,
                 coalesce(is_complaint, false) desc,

@@ -30,23 +30,19 @@ in_force as (
 
 -- Figures of the company's own source go before those of the program.
 figures as (
+    {%- for schema in ["raw", "program"] %}
     select
         kpi,
         {{ named_period_start("period") }} as starts_on,
         length(period) as fineness,
-        1 as place,
+        {{ loop.index }} as place,
         value,
         source
-    from {{ source("raw", "benchmarks") }}
+    from {{ source(schema, "benchmarks") }}
+    {%- if not loop.last %}
     union all
-    select
-        kpi,
-        {{ named_period_start("period") }} as starts_on,
-        length(period) as fineness,
-        2 as place,
-        value,
-        source
-    from {{ source("program", "benchmarks") }}
+    {%- endif %}
+    {%- endfor %}
 ),
 
 benchmarks as (

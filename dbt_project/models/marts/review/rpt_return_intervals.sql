@@ -1,9 +1,14 @@
 {%- set measure = setting_text("activity.dormant_measure") -%}
+{%- set moments = {
+    "int_orders": "ordered_at",
+    "stg_interactions": "occurred_at",
+    "stg_tickets": "opened_at",
+} -%}
 {#- While dbt only looks for references the setting is unknown, and all of them are named. -#}
 {%- set counted = {
-    "days_since_last_order": ["orders"],
-    "days_since_last_interaction": ["interactions"],
-}.get(measure, ["orders", "interactions", "tickets"]) -%}
+    "days_since_last_order": ["int_orders"],
+    "days_since_last_interaction": ["stg_interactions"],
+}.get(measure, moments) -%}
 
 with
 
@@ -11,34 +16,6 @@ profile as (
     select * from {{ ref("int_customer_profile") }}
 ),
 
-{% if "orders" in counted -%}
-orders as (
-    select
-        customer_id,
-        ordered_at as happened_at
-    from {{ ref("int_orders") }}
-    where is_counted
-),
-
-{% endif -%}
-{% if "interactions" in counted -%}
-interactions as (
-    select
-        customer_id,
-        occurred_at as happened_at
-    from {{ ref("stg_interactions") }}
-),
-
-{% endif -%}
-{% if "tickets" in counted -%}
-tickets as (
-    select
-        customer_id,
-        opened_at as happened_at
-    from {{ ref("stg_tickets") }}
-),
-
-{% endif -%}
 sampled as (
     select customer_id
     from profile
@@ -48,12 +25,17 @@ sampled as (
 ),
 
 happened as (
-    {%- for source in counted %}
+    {%- for model in counted %}
     select
         customer_id,
-        happened_at
-    from {{ source }}
-    {% if not loop.last %}union all{% endif %}
+        {{ moments[model] }} as happened_at
+    from {{ ref(model) }}
+    {%- if model == "int_orders" %}
+    where is_counted
+    {%- endif %}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
     {%- endfor %}
 ),
 

@@ -1,6 +1,27 @@
 {%- set as_of = as_of_utc() -%}
 {%- set periods = staff_periods() -%}
 {%- set from_moment = day_start_utc(periods[0]["first_day"]) -%}
+{%- set resolved_tickets = "case_kind = 'ticket' and is_resolved" -%}
+{#- What counts for an owner: in which rows, at what moment, under what condition, with what. -#}
+{%- set measures = {
+    "new_cases": ["cases", "opened_at", "true", "1"],
+    "handled_cases": ["cases", "resolved_at", "is_resolved", "1"],
+    "resolution_hours": [
+        "cases", "resolved_at", resolved_tickets,
+        exact_seconds_between("opened_at", "resolved_at") ~ " / 3600",
+    ],
+    "satisfaction": [
+        "cases", "resolved_at", resolved_tickets ~ " and satisfaction is not null",
+        "100 * satisfaction",
+    ],
+    "first_response_minutes": [
+        "tickets", "first_response_at", "true",
+        exact_seconds_between("opened_at", "first_response_at") ~ " / 60",
+    ],
+    "on_time_rate": [
+        "clocks", "opened_at", "state in ('met', 'breached')", one_if("state = 'met'")
+    ],
+} -%}
 
 with
 
@@ -38,64 +59,17 @@ surveys as (
 
 -- One row per thing that counts for an owner, at the moment it counts.
 moments as (
+    {%- for measure, (relation, moment, condition, value) in measures.items() %}
     select
-        'new_cases' as measure,
+        '{{ measure }}' as measure,
         owner_id,
         department,
-        opened_at as happened_at,
-        cast(1 as decimal(18, 6)) as value
-    from cases
-    where opened_at >= {{ from_moment }}
+        {{ moment }} as happened_at,
+        {{ value }} as value
+    from {{ relation }}
+    where {{ condition }} and {{ moment }} >= {{ from_moment }}
     union all
-    select
-        'handled_cases' as measure,
-        owner_id,
-        department,
-        resolved_at as happened_at,
-        1 as value
-    from cases
-    where is_resolved and resolved_at >= {{ from_moment }}
-    union all
-    select
-        'resolution_hours' as measure,
-        owner_id,
-        department,
-        resolved_at as happened_at,
-        {{ exact_seconds_between("opened_at", "resolved_at") }} / 3600 as value
-    from cases
-    where case_kind = 'ticket' and is_resolved and resolved_at >= {{ from_moment }}
-    union all
-    select
-        'satisfaction' as measure,
-        owner_id,
-        department,
-        resolved_at as happened_at,
-        100 * satisfaction as value
-    from cases
-    where
-        case_kind = 'ticket'
-        and satisfaction is not null
-        and is_resolved
-        and resolved_at >= {{ from_moment }}
-    union all
-    select
-        'first_response_minutes' as measure,
-        owner_id,
-        department,
-        first_response_at as happened_at,
-        {{ exact_seconds_between("opened_at", "first_response_at") }} / 60 as value
-    from tickets
-    where first_response_at >= {{ from_moment }}
-    union all
-    select
-        'on_time_rate' as measure,
-        owner_id,
-        department,
-        opened_at as happened_at,
-        case when state = 'met' then 1 else 0 end as value
-    from clocks
-    where state in ('met', 'breached') and opened_at >= {{ from_moment }}
-    union all
+    {%- endfor %}
     select
         'nps' as measure,
         customers.account_manager_id as owner_id,
@@ -188,7 +162,7 @@ facts as (
         'repurchase_rate' as measure,
         account_manager_id as owner_id,
         cast(null as varchar) as department,
-        case when came_back then 1 else 0 end as value
+        {{ one_if("came_back") }} as value
     from buyers
     union all
     select
