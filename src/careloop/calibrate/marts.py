@@ -11,8 +11,7 @@ import duckdb
 from careloop.calibrate.model import Span
 from careloop.errors import SettingsError
 from careloop.program.model import Program
-
-Row = dict[str, Any]
+from careloop.warehouse import Row, named_in, rows_of
 
 # dim_customers has the day of the first order instead of the days since.
 _MEASURES = """
@@ -76,10 +75,7 @@ class Marts:
             "ends_at": self.moment(self.until),
             **(values or {}),
         }
-        used = {name: value for name, value in known.items() if f"${name}" in sql}
-        result = self.con.execute(sql, used)
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(self.con, sql, named_in(sql, known))
 
     def one(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
         """The only value of a query."""

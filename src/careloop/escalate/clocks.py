@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -15,7 +14,7 @@ from careloop.program.model import Program
 from careloop.program.sla import WARNING
 from careloop.published import current_version, watch_files
 from careloop.settings import Settings
-from careloop.warehouse import connect, literal
+from careloop.warehouse import Row, connect, literal, rows_of
 
 TICKETS, CASES = "fct_ticket_clocks", "fct_case_clocks"
 _CLOCK = (
@@ -101,7 +100,6 @@ KNOWN = pa.schema(
         "last_seen_at": pa.timestamp("us"),
     }
 )
-Row = dict[str, Any]
 
 
 @dataclass
@@ -129,9 +127,7 @@ class Clocks:
         return self._rows(DUE, until=until)
 
     def _rows(self, sql: str, **values: object) -> list[Row]:
-        result = self.con.execute(sql, values or {"as_of": self.as_of})
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(self.con, sql, values or {"as_of": self.as_of})
 
 
 def open_clocks(settings: Settings, program: Program, file: Path, as_of: datetime) -> Clocks:

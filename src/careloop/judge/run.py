@@ -24,9 +24,9 @@ from careloop.review.model import Section
 from careloop.review.pdf import write_pdf
 from careloop.review.words import Words
 from careloop.settings import Settings
+from careloop.warehouse import Row, rows_of
 
 Progress = Callable[[str], None]
-Row = dict[str, Any]
 MOST_TOLD = 20
 
 
@@ -267,9 +267,7 @@ def missed_kpis(settings: Settings, period: Period, marts: Marts) -> list[Row]:
     con = open_published(settings, marts.version)
     try:
         values = {"first_day": period.first_day, "end_day": period.end_day}
-        result = con.execute(_MISSED, values)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(con, _MISSED, values)
     except duckdb.CatalogException as error:
         raise CareloopError(
             "what is published has no KPIs yet", "run `careloop run` with this version of careloop"

@@ -1,6 +1,6 @@
 """From ``fct_care_decisions`` of a published version to messages and exposures in the ledger."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from careloop.ledger.messages import CHUNK, insert_exposures, insert_new, insert
 from careloop.ledger.tables import plans
 from careloop.program.model import Program
 from careloop.settings import Settings
-from careloop.warehouse import connect
+from careloop.warehouse import chunks, connect
 
 TABLE = "fct_care_decisions"
 TOO_LATE = "not planned in time"
@@ -81,7 +81,7 @@ def plan(
         _begin(ledger, program, version, moment)
         done = {"planned": 0, "expired": 0}
         seen = 0
-        for rows in _chunks(con, OUTBOX):
+        for rows in chunks(con, OUTBOX, CHUNK):
             with ledger.write() as write:
                 hold_lock(write, PLANNING)
                 new = insert_plan(write, [_message(row, program.name, moment) for row in rows])
@@ -91,7 +91,7 @@ def plan(
             if progress:
                 progress(seen, total)
         exposed = 0
-        for rows in _chunks(con, EXPOSED):
+        for rows in chunks(con, EXPOSED, CHUNK):
             with ledger.write() as write:
                 hold_lock(write, PLANNING)
                 exposed += insert_exposures(write, [{**r, "pack": program.name} for r in rows])
@@ -110,14 +110,6 @@ def _open(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
             f"{file.name} holds no care decisions", "run `careloop run` with this release first"
         )
     return con
-
-
-def _chunks(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[list[dict[str, Any]]]:
-    """Rows of ``sql``, some thousand at a time."""
-    result = con.execute(sql)
-    names = [column[0] for column in result.description or []]
-    while rows := result.fetchmany(CHUNK):
-        yield [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _message(row: dict[str, Any], pack: str, now: datetime) -> dict[str, Any]:

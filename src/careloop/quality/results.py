@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from careloop.errors import CareloopError, GateError
+from careloop.warehouse import rows_of
 
 TABLE = "rpt_data_quality"
 MOST_KEYS = 10
@@ -173,6 +174,4 @@ def published_results(path: Path) -> list[dict[str, Any]]:
         ).fetchall()
         if not known[0][0]:
             raise GateError(f"{path.name} has no table {TABLE}", "run `careloop run` again")
-        cursor = con.execute(f"select * from {TABLE} order by gate desc, expectation_no")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(con, f"select * from {TABLE} order by gate desc, expectation_no")

@@ -16,7 +16,7 @@ from careloop.program.model import Program
 from careloop.registers.access import MASK, Sight
 from careloop.registers.words import word, words
 from careloop.settings import Settings
-from careloop.warehouse import literal
+from careloop.warehouse import chunks, literal
 
 FETCHED = 10_000
 SCORED = "('attitude', 'speed', 'efficiency')"
@@ -85,11 +85,9 @@ class Registers:
             "tickets": self._ticket,
             "satisfaction": self._survey,
         }[register]
-        result = self.con.execute(self._select(register) + f" order by {_ORDER[register]}")
-        names = [column[0] for column in result.description or []]
-        while rows := result.fetchmany(FETCHED):
-            for row in rows:
-                yield make(dict(zip(names, row, strict=True)))
+        sql = self._select(register) + f" order by {_ORDER[register]}"
+        for rows in chunks(self.con, sql, FETCHED):
+            yield from map(make, rows)
 
     def _select(self, register: str) -> str:
         return {

@@ -16,8 +16,8 @@ from careloop.published import open_published
 from careloop.review import charts
 from careloop.review.words import Words
 from careloop.settings import Settings
+from careloop.warehouse import Row, rows_of
 
-Row = dict[str, Any]
 By = Literal["segment", "stage", "tier", "region", "owner", "touchpoint", "core"]
 Every = Literal["week", "month", "quarter", "year"]
 FORMATS = (".html", ".svg", ".png")
@@ -244,9 +244,7 @@ def _check(kpi: str, by: str | None, every: str) -> None:
 def _query(settings: Settings, sql: str, values: Row, version: str | None) -> list[Row]:
     con = open_published(settings, version)
     try:
-        result = con.execute(sql, values)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(con, sql, values)
     except duckdb.CatalogException as error:
         raise CareloopError(
             "what is published has no KPIs yet", "run `careloop run` with this version of careloop"

@@ -8,8 +8,7 @@ import duckdb
 
 from careloop.program.model import Program
 from careloop.review.period import Period
-
-Row = dict[str, Any]
+from careloop.warehouse import Row, named_in, rows_of
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,7 @@ class Reader:
             "period_type": self.period.kind,
             **(parameters or {}),
         }
-        used = {name: value for name, value in known.items() if f"${name}" in sql}
-        result = self.con.execute(sql, used)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(self.con, sql, named_in(sql, known))
 
     def title(self, row: Row, name: str = "title") -> str:
         """A row's title in the language: of the columns <name>_en and <name>_zh."""

@@ -16,10 +16,11 @@ from careloop.published import open_published
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.page import render
 from careloop.review.period import Period
-from careloop.review.reader import Reader, Row
+from careloop.review.reader import Reader
 from careloop.review.sections import build_sections, headline
 from careloop.review.targets import judged, whole
 from careloop.settings import Settings
+from careloop.warehouse import Row, rows_of
 
 Progress = Callable[[str], None]
 
@@ -117,9 +118,7 @@ def all_tables(section: Section) -> list[Table]:
 
 def _run(con: duckdb.DuckDBPyConnection, program: Program) -> Row:
     """The row of rpt_run, with data_until: local time of the last event seen, or None."""
-    result = con.execute(_RUN)
-    names = [column[0] for column in result.description]
-    run = dict(zip(names, result.fetchall()[0], strict=True))
+    run = rows_of(con, _RUN)[0]
     if run["pack"] != program.name:
         raise SettingsError(
             f"what is published is of the program {run['pack']}, not of {program.name}",
