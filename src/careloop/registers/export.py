@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from careloop.access_log import record_all
+from careloop.durable import move, put
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.base import language
 from careloop.program.model import Program
@@ -73,7 +74,7 @@ def export(
         finally:
             half.unlink(missing_ok=True)
         if text is not None:
-            description.write_text(text, "utf-8")
+            put(description, text.encode())
             done.source = path.parent
     except duckdb.Error as error:
         raise CareloopError(
@@ -147,4 +148,4 @@ def _put(half: Path, path: Path, overwrite: bool) -> None:
             f"{path} exists and is another one: it may hold edits",
             "load it first, then add --overwrite, or name another file with --out",
         )
-    os.replace(half, path)
+    move(half, path)

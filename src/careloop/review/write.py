@@ -1,6 +1,5 @@
 """Writing the review of a period from a published version."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from careloop.durable import sync
+from careloop.durable import put
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.model import Program
 from careloop.published import open_published
@@ -89,25 +88,13 @@ def write(
     finally:
         con.close()
     path = settings.home / "reviews" / period.name / f"review-{language}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     put(path, text.encode())
     everything = [first, *sections]
     tables = [table for section in everything for table in all_tables(section)]
     return Written(
         path.parent, path, list(first.sentences), kpis, tables, everything, language, as_of
     )
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, also when the power fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        half.write_bytes(content)
-        sync(half)
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
-    sync(path.parent)
 
 
 def all_tables(section: Section) -> list[Table]:
