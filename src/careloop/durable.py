@@ -1,6 +1,7 @@
 """Making what was written survive a power cut."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -30,3 +31,29 @@ def put(path: Path, content: bytes, mode: int = 0o666) -> None:
         move(half, path)
     finally:
         half.unlink(missing_ok=True)
+
+
+def move_folder(made: Path, folder: Path) -> None:
+    """Move a finished folder to its place, over an earlier one. What was there before is set
+    aside until the new one is in its place: after a kill in between, ``restore`` has it back."""
+    for path in (*made.rglob("*"), made):
+        sync(path)
+    restore(folder)
+    if folder.exists():
+        os.replace(folder, _aside(folder))
+    os.replace(made, folder)
+    sync(folder.parent)
+    shutil.rmtree(_aside(folder), ignore_errors=True)
+
+
+def restore(folder: Path) -> None:
+    """Undo a ``move_folder`` that was killed half way, or clear up after one."""
+    aside = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+    elif aside.exists():
+        os.replace(aside, folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
