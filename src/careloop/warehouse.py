@@ -60,6 +60,14 @@ def named_in(sql: str, values: Mapping[str, Any]) -> Row:
     return {name: value for name, value in values.items() if f"${name}" in sql}
 
 
+def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:
+    """Whether there are tables of all these names."""
+    sql = (
+        "select count(distinct table_name) from duckdb_tables() where list_contains(?, table_name)"
+    )
+    return con.execute(sql, [names]).fetchall()[0][0] == len(names)
+
+
 def _by_name(result: duckdb.DuckDBPyConnection, found: list[tuple[Any, ...]]) -> list[Row]:
     names = [column[0] for column in result.description or []]
     return [dict(zip(names, row, strict=True)) for row in found]

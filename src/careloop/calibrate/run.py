@@ -15,7 +15,7 @@ from careloop.calibrate.drift import drift
 from careloop.calibrate.edit import CannotEdit, PackText
 from careloop.calibrate.judge import judge
 from careloop.calibrate.marts import Marts
-from careloop.calibrate.model import Calibration, Finding, Promise, Proposal, Span, Words
+from careloop.calibrate.model import Calibration, Finding, Promise, Proposal, Words
 from careloop.calibrate.rules import rules
 from careloop.calibrate.say import Percent, join, say
 from careloop.calibrate.segments import segments
@@ -25,6 +25,7 @@ from careloop.durable import move_folder, restore
 from careloop.errors import ProgramError
 from careloop.program.load import load_program
 from careloop.program.model import Program
+from careloop.program.period import Period
 from careloop.published import open_published
 from careloop.settings import Settings
 
@@ -41,7 +42,7 @@ def folder_of(settings: Settings, period: str) -> Path:
 def calibrate(
     settings: Settings,
     program: Program,
-    period: Span,
+    period: Period,
     *,
     version: str | None = None,
     progress: Progress = lambda _: None,

@@ -1,15 +1,15 @@
 """The clocks of a file of marts: which levels they have reached, and what became of known ones."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 
 from careloop.errors import CareloopError
 from careloop.program.base import duration_seconds
+from careloop.program.dates import utc_of
 from careloop.program.model import Program
 from careloop.program.sla import WARNING
 from careloop.published import current_version, watch_files
@@ -184,8 +184,7 @@ def newest_clocks(settings: Settings) -> Path | None:
 
 def as_of_of(file: Path, zone: str) -> datetime:
     """The as_of a file of marts is named by, in UTC without zone."""
-    local = datetime.strptime(_named_time(file), "%Y%m%dT%H%M").replace(tzinfo=ZoneInfo(zone))
-    return local.astimezone(UTC).replace(tzinfo=None)
+    return utc_of(datetime.fromisoformat(_named_time(file)), zone)
 
 
 def _named_time(file: Path) -> str:

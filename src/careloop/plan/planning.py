@@ -16,7 +16,7 @@ from careloop.ledger.messages import CHUNK, insert_exposures, insert_new, insert
 from careloop.ledger.tables import plans
 from careloop.program.model import Program
 from careloop.settings import Settings
-from careloop.warehouse import chunks, connect
+from careloop.warehouse import chunks, connect, has_tables
 
 TABLE = "fct_care_decisions"
 TOO_LATE = "not planned in time"
@@ -104,7 +104,7 @@ def plan(
 
 def _open(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
     con = connect(settings, file, read_only=True)
-    if not con.execute("select 1 from duckdb_tables() where table_name = ?", [TABLE]).fetchall():
+    if not has_tables(con, TABLE):
         con.close()
         raise CareloopError(
             f"{file.name} holds no care decisions", "run `careloop run` with this release first"

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 
 from careloop.contract import entities
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
+from careloop.program.dates import months_after, start_of
 from careloop.program.model import Program
 from careloop.registers.access import MASK, Sight
 from careloop.registers.words import word, words
@@ -41,13 +41,11 @@ class Month:
 
     @property
     def until(self) -> date:
-        year, month = divmod(self.first.year * 12 + self.first.month, 12)
-        return date(year, month + 1, 1)
+        return months_after(self.first, 1)
 
     def utc(self, day: date) -> str:
         """The local midnight that begins a day, as SQL in UTC."""
-        local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.zone))
-        return f"timestamp {literal(local.astimezone(ZoneInfo('UTC')).replace(tzinfo=None))}"
+        return f"timestamp {literal(start_of(day, self.zone))}"
 
     def holds(self, column: str) -> str:
         """SQL that is true for UTC times within the month."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import duckdb
 
+from careloop.program.dates import start_of
 from careloop.program.model import Program
-from careloop.review.period import Period
+from careloop.program.period import Period
 from careloop.warehouse import Row, named_in, rows_of
 
 
@@ -24,12 +25,17 @@ class Reader:
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Row]:
         """The rows of a query on the marts. Named parameters $first_day, $end_day,
-        $previous_first_day and $period_type (quarter, month) are there if the query names them."""
+        $previous_first_day (local days), $starts_at, $ends_at, $previous_starts_at (the same in
+        UTC) and $period_type (quarter, month) are there if the query names them."""
+        period, zone = self.period, self.program.zone
         known = {
-            "first_day": self.period.first_day,
-            "end_day": self.period.end_day,
-            "previous_first_day": self.period.previous.first_day,
-            "period_type": self.period.kind,
+            "first_day": period.first_day,
+            "end_day": period.end_day,
+            "previous_first_day": period.previous.first_day,
+            "starts_at": start_of(period.first_day, zone),
+            "ends_at": start_of(period.end_day, zone),
+            "previous_starts_at": start_of(period.previous.first_day, zone),
+            "period_type": period.kind,
             **(parameters or {}),
         }
         return rows_of(self.con, sql, named_in(sql, known))
@@ -39,6 +45,6 @@ class Reader:
         return row[f"{name}_{self.language}"]
 
     @property
-    def last_day(self) -> date:
-        """The last local day seen: of the period, or that before as_of while it runs."""
-        return min(self.period.end_day, self.as_of.date())
+    def until(self) -> date:
+        """The first local day after what is seen of the period."""
+        return self.period.until(self.as_of)

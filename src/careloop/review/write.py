@@ -11,10 +11,10 @@ import duckdb
 from careloop.durable import put
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.model import Program
+from careloop.program.period import Period
 from careloop.published import open_published
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.page import render
-from careloop.review.period import Period
 from careloop.review.reader import Reader
 from careloop.review.sections import build_sections, headline
 from careloop.review.targets import judged, whole
@@ -68,7 +68,7 @@ def write(
         run = _run(con, program)
         zone = ZoneInfo(run["zone"])
         as_of = run["as_of_local"].replace(tzinfo=zone)
-        if period.first_day >= as_of.date():
+        if period.is_ahead(as_of):
             raise SettingsError(
                 f"{period.name} lies after what is published, which is as of {as_of.date()}",
                 "name an earlier period, or run `careloop run` first",
