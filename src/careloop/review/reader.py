@@ -6,9 +6,12 @@ from typing import Any
 
 import duckdb
 
+from careloop.errors import CareloopError
 from careloop.program.dates import start_of
 from careloop.program.model import Program
 from careloop.program.period import Period
+from careloop.published import open_published
+from careloop.settings import Settings
 from careloop.warehouse import Row, named_in, rows_of
 
 
@@ -48,3 +51,16 @@ class Reader:
     def until(self) -> date:
         """The first local day after what is seen of the period."""
         return self.period.until(self.as_of)
+
+
+def kpi_rows(settings: Settings, sql: str, values: Row, version: str | None) -> list[Row]:
+    """The rows of a query on the published KPIs; raises CareloopError where there are none."""
+    con = open_published(settings, version)
+    try:
+        return rows_of(con, sql, values)
+    except duckdb.CatalogException as error:
+        raise CareloopError(
+            "what is published has no KPIs yet", "run `careloop run` with this version of careloop"
+        ) from error
+    finally:
+        con.close()

@@ -12,23 +12,18 @@ from careloop.durable import put
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.model import Program
 from careloop.program.period import Period
-from careloop.published import open_published
+from careloop.published import open_published, run_of
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.page import render
 from careloop.review.reader import Reader
 from careloop.review.sections import build_sections, headline
 from careloop.review.targets import judged, whole
 from careloop.settings import Settings
-from careloop.warehouse import Row, rows_of
+from careloop.warehouse import Row
 
 Progress = Callable[[str], None]
 
-_RUN = """
-select
-    rpt_run.*,
-    (select max(least(max_event_at, rpt_run.as_of_utc)) from rpt_loads) as last_event_until
-from rpt_run
-"""
+_LAST_EVENT = "select max(least(max_event_at, $as_of)) from rpt_loads"
 
 
 @dataclass(frozen=True)
@@ -105,13 +100,9 @@ def all_tables(section: Section) -> list[Table]:
 
 def _run(con: duckdb.DuckDBPyConnection, program: Program) -> Row:
     """The row of rpt_run, with data_until: local time of the last event seen, or None."""
-    run = rows_of(con, _RUN)[0]
-    if run["pack"] != program.name:
-        raise SettingsError(
-            f"what is published is of the program {run['pack']}, not of {program.name}",
-            f"run `careloop run --program {program.name}`, or name the other with --program",
-        )
-    last = run["last_event_at"] or run["last_event_until"]
+    run = run_of(con, program.name)
+    loaded = con.execute(_LAST_EVENT, {"as_of": run["as_of_utc"]}).fetchall()[0][0]
+    last = run["last_event_at"] or loaded
     zone = ZoneInfo(run["zone"])
     run["data_until"] = last.replace(tzinfo=UTC).astimezone(zone) if last else None
     return run
