@@ -21,6 +21,7 @@ from careloop.errors import CareloopError, SettingsError
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
 from careloop.settings import PROJECT_ROOT, Settings
+from careloop.warehouse import rows_of
 from conftest import DAYS, Company
 
 LOCALES = ("en", "zh-CN")
@@ -248,9 +249,7 @@ def test_the_first_screen_answers_the_questions(full: Settings, customer: str) -
 def contacts(company: Company) -> list[dict[str, str]]:
     entity = entities()["contacts"]
     with duckdb.connect() as con:
-        cursor = con.execute(current(Lake(company.settings.lake), entity))
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(con, current(Lake(company.settings.lake), entity))
 
 
 def test_json_is_valid_and_has_no_personal_data(company: Company) -> None:
