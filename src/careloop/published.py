@@ -51,8 +51,12 @@ def run_of(con: duckdb.DuckDBPyConnection, pack: str) -> Row:
 
 def versions(settings: Settings) -> list[str]:
     """Names of the published versions, oldest first."""
-    names = sorted(path.stem for path in settings.published.glob("marts-*.duckdb"))
-    return [name.removeprefix("marts-") for name in names]
+    return sorted(version_of(path) for path in settings.published.glob("marts-*.duckdb"))
+
+
+def version_of(file: Path) -> str:
+    """The name of the version a file of marts holds."""
+    return file.stem.removeprefix("marts-")
 
 
 def version_before(settings: Settings, as_of_local: datetime) -> Path | None:

@@ -12,7 +12,7 @@ from careloop.program.base import duration_seconds
 from careloop.program.dates import utc_of
 from careloop.program.model import Program
 from careloop.program.sla import WARNING
-from careloop.published import current_version, watch_files
+from careloop.published import current_version, version_of, watch_files
 from careloop.settings import Settings
 from careloop.warehouse import Row, connect, literal, rows_of
 
@@ -188,7 +188,7 @@ def as_of_of(file: Path, zone: str) -> datetime:
 
 
 def _named_time(file: Path) -> str:
-    return file.stem.removeprefix("marts-").partition("-")[0]
+    return version_of(file).partition("-")[0]
 
 
 def _levels(program: Program) -> list[tuple[int, str, str, int | None]]:

@@ -17,6 +17,7 @@ from careloop.published import (
     decision_files,
     is_of_watch,
     open_published,
+    version_of,
     versions,
 )
 from careloop.settings import Settings
@@ -112,7 +113,7 @@ def _version(settings: Settings, as_of: datetime) -> str | None:
     """The published version of that time; of several, where the link points, else the last."""
     found = [v for v in versions(settings) if v.startswith(f"{as_of:%Y%m%dT%H%M}-")]
     current = current_version(settings)
-    name = current.stem.removeprefix("marts-") if current else None
+    name = version_of(current) if current else None
     return name if name in found else (found[-1] if found else None)
 
 

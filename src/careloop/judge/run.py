@@ -15,7 +15,14 @@ from careloop.escalate.operators import KPI, Notice, Told, tell_operators
 from careloop.escalate.words import say as tell
 from careloop.program.base import language as language_of
 from careloop.program.model import Program
-from careloop.published import current_version, open_published, run_of, version_day, versions
+from careloop.published import (
+    current_version,
+    open_published,
+    run_of,
+    version_day,
+    version_of,
+    versions,
+)
 from careloop.review import Period, Written, write
 from careloop.review.excel import write_workbook
 from careloop.review.model import Section
@@ -168,7 +175,7 @@ def _current(settings: Settings, program: Program) -> Marts | None:
     file = current_version(settings)
     if file is None:
         return None
-    name = file.stem.removeprefix("marts-")
+    name = version_of(file)
     return Marts(name, version_day(name, program.zone))
 
 

@@ -15,6 +15,7 @@ from careloop.ledger.database import PLANNING, Ledger, hold_lock, utc
 from careloop.ledger.messages import CHUNK, insert_exposures, insert_new, insert_plan
 from careloop.ledger.tables import plans
 from careloop.program.model import Program
+from careloop.published import version_of
 from careloop.settings import Settings
 from careloop.warehouse import chunks, connect, has_tables
 
@@ -71,7 +72,7 @@ def plan(
     catching up after an outage sends nothing stale and uses up no caps. Raises CareloopError
     when the version has no decisions table.
     """
-    version = version_file.stem.removeprefix("marts-")
+    version = version_of(version_file)
     moment = utc(now)
     con = _open(settings, version_file)
     try:

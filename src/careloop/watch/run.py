@@ -18,7 +18,7 @@ from careloop.program.model import Program
 from careloop.program.service_rules import only_service
 from careloop.program.tables import write_program_tables
 from careloop.publish import keep_decisions
-from careloop.published import WATCH, decisions_file, version_until, watch_files
+from careloop.published import WATCH, decisions_file, version_of, version_until, watch_files
 from careloop.run_info import RunInfo, run_info
 from careloop.settings import Settings
 from careloop.transform.care_inputs import REACHABILITY
@@ -95,7 +95,7 @@ def watch(
                 "run `careloop run` first",
             )
         target = apart.build / f"marts-{run.as_of_local:%Y%m%dT%H%M}{WATCH}.duckdb"
-        found = Watched(target, as_of, version.stem.removeprefix("marts-"))
+        found = Watched(target, as_of, version_of(version))
         timer = _Timer(found.seconds)
         key = key_of(run, version)
         made = Compiled.kept(apart, key)
