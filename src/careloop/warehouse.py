@@ -61,11 +61,9 @@ def named_in(sql: str, values: Mapping[str, Any]) -> Row:
 
 
 def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:
-    """Whether there are tables of all these names."""
-    sql = (
-        "select count(distinct table_name) from duckdb_tables() where list_contains(?, table_name)"
-    )
-    return con.execute(sql, [names]).fetchall()[0][0] == len(names)
+    """Whether the database in use, not one attached to it, has tables of all these names."""
+    sql = "select table_name from duckdb_tables() where database_name = current_database()"
+    return set(names) <= {name for (name,) in con.execute(sql).fetchall()}
 
 
 def _by_name(result: duckdb.DuckDBPyConnection, found: list[tuple[Any, ...]]) -> list[Row]:
