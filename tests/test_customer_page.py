@@ -22,7 +22,7 @@ from careloop.lake.batches import Lake
 from careloop.lake.relations import current
 from careloop.settings import PROJECT_ROOT, Settings
 from careloop.warehouse import rows_of
-from conftest import DAYS, Company
+from conftest import DAYS, Company, run
 
 LOCALES = ("en", "zh-CN")
 # Rows of what the sample may leave empty for somebody, so that every section has something to show.
@@ -50,14 +50,6 @@ ALERTED = (
     "open_alerts = 1, churn_action = 'win_back_plan', churn_owner = 'service', "
     "churn_offer = 'exclusive', points_expiring = 12, points_next_expiry_on = date '2026-11-20'"
 )
-
-
-def run(settings: Settings, *arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments, "--home", str(settings.home)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")
