@@ -5,6 +5,7 @@ Used by the tests, by ``benchmarks.kill`` and by ``benchmarks.dispatch``.
 
 import os
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,23 @@ class Lab:
                 ledger,
                 **options,
             )
+
+    def open_at_once(self) -> list[BaseException]:
+        """Opens the ledger in four threads; returns what failed."""
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                open_ledger(self.settings).close()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return errors
 
     def rows(self, sql: str) -> list[tuple]:
         """What the ledger answers."""

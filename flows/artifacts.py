@@ -22,7 +22,7 @@ from careloop.ingest.run import Ingested
 from careloop.judge import Calibrated
 from careloop.plan import Planned
 from careloop.program.model import Program
-from careloop.published import query
+from careloop.published import query, version_of
 from careloop.quality.results import GateResult
 from careloop.refresh import Published
 from careloop.review import Period, Written, targets
@@ -130,7 +130,7 @@ def quality(gate: GateResult, report: Path, locale: str) -> None:
 
 def published(settings: Settings, result: Published) -> None:
     """Customers per segment against the program's expectation, and where the marts are."""
-    version = result.file.stem.removeprefix("marts-")
+    version = version_of(result.file)
     columns, found = query(settings, SEGMENTS, version)
     lines = [
         "# Segments",

@@ -15,7 +15,9 @@ import duckdb
 import pytest
 from benchmarks.dispatch_lab import Lab, new_database
 from benchmarks.nursery import Nursery
+from typer.testing import CliRunner
 
+from careloop.cli.main import app
 from careloop.cli.run import Steps, refresh_once
 from careloop.program.load import load_program
 from careloop.published import query
@@ -91,6 +93,15 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
     return Lab.at(tmp_path, new_database(request.getfixturevalue("postgres_url")))
 
 
+def run(settings: Settings, *arguments: str) -> str:
+    """What a command on the home directory prints; raises what it raises."""
+    result = CliRunner().invoke(app, [*arguments, "--home", str(settings.home)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
 @dataclass
 class Company:
     """A home directory after three refreshes, the summaries of those, and what a reader saw."""
@@ -107,6 +118,9 @@ class Company:
 
     def one(self, sql: str, version: str | None = None) -> Any:
         return self.rows(sql, version)[0][0]
+
+    def run(self, *arguments: str) -> str:
+        return run(self.settings, *arguments)
 
     def copy(self, home: Path) -> Settings:
         """Settings of a copy of the home directory, for tests that go on from there."""

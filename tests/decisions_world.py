@@ -17,6 +17,7 @@ from careloop.program.rules import Rule
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, Settings
 from careloop.transform.dbt import invoke
+from careloop.warehouse import rows_of
 from decisions_reference import Rows, World
 
 PURPOSES = ("service", "care", "marketing", "survey")
@@ -272,6 +273,4 @@ def decide(settings: Settings, world: World) -> list[dict[str, Any]]:
         raise AssertionError("\n".join(f"{r.node.name}: {r.message}" for r in bad)
                              or str(result.exception))  # fmt: skip
     with duckdb.connect(str(settings.marts), read_only=True) as con:
-        cursor = con.execute("from fct_care_decisions order by decision_key")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(con, "from fct_care_decisions order by decision_key")

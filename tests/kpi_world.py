@@ -6,10 +6,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
-import pyarrow as pa
-
-from careloop.contract import entities
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.program.tables import write_program_tables
@@ -17,9 +13,10 @@ from careloop.settings import PROJECT_ROOT, load_settings
 from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
+from careloop.warehouse import Row, rows_of
 from jinja_sql import Models
+from memory import fill, open_raw, write_context
 
-Row = dict[str, Any]
 Raw = dict[str, list[Row]]
 Key = tuple[str, str, dt.date]
 UPSTREAM = {
@@ -83,26 +80,14 @@ class World:
     def __init__(
         self, raw: Raw, as_of: str, pack: str | Program = "retail_care", zone: str | None = None
     ) -> None:
-        self.con = duckdb.connect()
-        self.con.execute("set timezone = 'UTC'; set threads = 1")
-        for schema in ("raw", "run", "staging", "intermediate", "marts"):
-            self.con.execute(f"create schema {schema}")
-        for entity in entities().values():
-            kinds = {c.name: c.sql_type for c in entity.columns.values()} | {"_source": "varchar"}
-            ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
-            self.con.execute(f"create table raw.{entity.name} ({ddl})")
-            self.fill(f"raw.{entity.name}", raw.get(entity.name, []))
+        self.con = open_raw(raw)
         for table, columns in UPSTREAM.items():
             self.con.execute(f"create table {table} ({columns})")
         program = load_program(pack, PROJECT_ROOT / "programs") if isinstance(pack, str) else pack
         self.zone = ZoneInfo(zone or program.zone)
         self.as_of = self.utc(as_of)
         self.today = dt.datetime.fromisoformat(as_of).date()
-        self.con.execute(
-            "create table run.context as select ?::timestamp as as_of_utc, "
-            "?::date as as_of_date, ? as zone, ? as currency, 'h' as pack_hash",
-            [self.as_of, self.today, str(self.zone), program.currency],
-        )
+        write_context(self.con, self.as_of, self.today, str(self.zone), program.currency)
         write_care_inputs(self.con, load_settings(home="/nonexistent"))
         write_program_tables(self.con, program, dt.date(2024, 1, 1), dt.date(2027, 12, 31))
         self.periods = list(self._periods())
@@ -112,12 +97,7 @@ class World:
         self.built = set(self.given)
 
     def fill(self, table: str, rows: list[Row]) -> None:
-        if rows:
-            names = sorted({name for row in rows for name in row})
-            data = pa.Table.from_pylist([{n: row.get(n) for n in names} for row in rows])
-            self.con.register("new_rows", data)
-            self.con.execute(f"insert into {table} by name select * from new_rows")
-            self.con.unregister("new_rows")
+        fill(self.con, table, rows)
 
     def refill(self, raw: Raw) -> None:
         """Other rows instead, and nothing built."""
@@ -147,9 +127,7 @@ class World:
         return self
 
     def rows(self, query: str) -> list[Row]:
-        cursor = self.con.execute(query)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.con, query)
 
     def utc(self, local: str) -> dt.datetime:
         return utc(local, str(self.zone))

@@ -35,8 +35,8 @@ from careloop.judge.calibration_section import section
 from careloop.program.load import load_program
 from careloop.program.measures import MEASURES
 from careloop.program.model import Program
+from careloop.program.period import Period, parse_period
 from careloop.review.model import Section
-from careloop.review.period import Period, parse_period
 from careloop.settings import PROJECT_ROOT, Settings, load_settings
 from conftest import Company
 

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pytest
 import yaml
 
-from careloop.contract import entities
 from careloop.program.load import load_program
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT, load_settings
 from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
+from careloop.warehouse import rows_of
 from jinja_sql import Models
+from memory import open_raw
 
 MODELS = (
     "int_care_days", "int_care_rule_days", "int_care_customers", "int_care_overdue",
@@ -158,11 +158,7 @@ class Town:
         self.program, self.local = program, local
         self.zone = ZoneInfo(program.zone)
         self.as_of = utc(local, self.zone)
-        self.con = duckdb.connect()
-        self.con.execute("set timezone = 'UTC'; set threads = 1")
-        for schema in ("raw", "run", "staging", "intermediate", "marts"):
-            self.con.execute(f"create schema {schema}")
-        self._raw(raw)
+        self.con = open_raw(raw)
         self.con.execute(
             "create table run.context as select ?::timestamp as as_of_utc, "
             "?::date as as_of_date, ? as zone, ? as currency",
@@ -177,16 +173,6 @@ class Town:
         for name, columns in UPSTREAM.items():
             self.con.execute(f"create table {self.models.place(name)} ({columns})")
         self._upstream()
-
-    def _raw(self, raw: Raw) -> None:
-        for entity in entities().values():
-            kinds = {c.name: c.sql_type for c in entity.columns.values()} | {"_source": "varchar"}
-            ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
-            self.con.execute(f"create table raw.{entity.name} ({ddl})")
-            rows = [[row.get(name) for name in kinds] for row in raw.get(entity.name, [])]
-            if rows:
-                marks = ", ".join("?" * len(kinds))
-                self.con.executemany(f"insert into raw.{entity.name} values ({marks})", rows)
 
     def _upstream(self) -> None:
         day = lambda at: f"cast(timezone('{self.program.zone}', timezone('UTC', {at})) as date)"  # noqa: E731
@@ -248,9 +234,7 @@ class Town:
 
     def candidates(self) -> list[dict[str, Any]]:
         self.models.run(*MODELS)
-        cursor = self.con.execute("from intermediate.int_care_candidates order by all")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.con, "from intermediate.int_care_candidates order by all")
 
     def occasions(self) -> set[tuple[str, str, str]]:
         return {(r["customer_id"], r["rule"], r["occasion"]) for r in self.candidates()}

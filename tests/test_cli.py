@@ -36,14 +36,6 @@ def commands() -> list[tuple[str, click.Command]]:
     return found
 
 
-def run(company: Company, *arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments, "--home", str(company.settings.home)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 @pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
 def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
     text = command.help or ""
@@ -86,28 +78,28 @@ def test_the_contract_page_is_up_to_date() -> None:
 
 def test_output_keeps_to_a_hundred_columns(company: Company) -> None:
     for arguments in (["marts"], ["marts", "dim_customers"], ["quarantine"]):
-        lines = [x for x in run(company, *arguments).splitlines() if not x.startswith("file ")]
+        lines = [x for x in company.run(*arguments).splitlines() if not x.startswith("file ")]
         assert max(map(len, lines)) <= 100
 
 
 def test_sql_as_table_json_and_csv(company: Company) -> None:
     statement = "select segment, count(*) as customers from dim_customers group by all order by all"
-    assert "core" in run(company, "sql", statement)
-    rows = json.loads(run(company, "sql", statement, "--json"))
+    assert "core" in company.run("sql", statement)
+    rows = json.loads(company.run("sql", statement, "--json"))
     assert sum(row["customers"] for row in rows) == 400
-    assert run(company, "sql", statement, "--csv").splitlines()[0] == "segment,customers"
+    assert company.run("sql", statement, "--csv").splitlines()[0] == "segment,customers"
     with pytest.raises(CareloopError, match="the query failed"):
-        run(company, "sql", "select nothing from nowhere")
+        company.run("sql", "select nothing from nowhere")
     with pytest.raises(CareloopError, match="read-only"):
-        run(company, "sql", "create table mine as select 1")
+        company.run("sql", "create table mine as select 1")
 
 
 def test_the_quarantine_counts_and_shows_rows(company: Company) -> None:
-    shown = json.loads(run(company, "quarantine", "--json", "--rows", "500"))
+    shown = json.loads(company.run("quarantine", "--json", "--rows", "500"))
     assert sum(row["rows"] for row in shown["counts"]) == len(shown["rows"]) > 20
     assert all(row["reason"] for row in shown["rows"])
     assert all("raw" not in row for row in shown["rows"])
-    only = json.loads(run(company, "quarantine", "orders", "--json"))
+    only = json.loads(company.run("quarantine", "orders", "--json"))
     assert {row["entity"] for row in only["rows"]} == {"orders"}
 
 
@@ -185,14 +177,14 @@ def test_a_table_too_wide_to_read_is_printed_row_by_row(capsys: pytest.CaptureFi
 
 def test_the_page_of_questions_is_up_to_date(company: Company) -> None:
     page = (PROJECT_ROOT / "docs" / "questions.md").read_text("utf-8")
-    assert page == run(company, "questions", "--markdown"), "run: make docs"
+    assert page == company.run("questions", "--markdown"), "run: make docs"
     for file in ANALYSES:
         assert f"`{file.stem}`" in page
 
 
 def test_a_question_is_answered(company: Company) -> None:
-    rows = json.loads(run(company, "questions", "targets_missed", "--json"))
+    rows = json.loads(company.run("questions", "targets_missed", "--json"))
     expected = "select count(distinct target_id) from rpt_kpi_targets where is_over and slice_kind <> 'owner'"
     assert len({row["target_id"] for row in rows}) == company.one(expected)
     with pytest.raises(CareloopError, match="no question nothing"):
-        run(company, "questions", "nothing")
+        company.run("questions", "nothing")

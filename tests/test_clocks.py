@@ -19,6 +19,7 @@ from careloop.program.calendar import WorkCalendar, calendar_days, work_interval
 from careloop.program.load import load_program
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
+from careloop.warehouse import rows_of
 from clocks_reference import Office, Row, at, epoch, ticket_clocks
 from jinja_sql import Models
 
@@ -373,9 +374,7 @@ class World:
             )])  # fmt: skip
 
     def rows_of(self, table: str) -> list[Row]:
-        cursor = self.con.execute(f"from {table}")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.con, f"from {table}")
 
 
 @pytest.fixture(scope="module", params=PLACES)

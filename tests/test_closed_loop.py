@@ -7,12 +7,9 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
-import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from careloop.contract import entities
 from careloop.program.base import duration_seconds
 from careloop.program.closed_loop import STEPS, ClosedLoop
 from careloop.program.load import load_program, program_names
@@ -22,8 +19,10 @@ from careloop.settings import PROJECT_ROOT, load_settings
 from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
+from careloop.warehouse import Row, rows_of
 from conftest import Company
 from jinja_sql import Models
+from memory import fill, open_raw, write_context
 
 PROGRAMS = PROJECT_ROOT / "programs"
 PACKS = program_names(PROGRAMS)
@@ -57,7 +56,6 @@ MODELS = (
 )  # fmt: skip
 SOLVED = ("solved", "closed")
 Raw = dict[str, list[dict[str, Any]]]
-Row = dict[str, Any]
 hours = lambda n: dt.timedelta(hours=n)  # noqa: E731
 
 
@@ -66,29 +64,18 @@ class Desk:
 
     def __init__(self, program: Program, raw: Raw, messages: list[Row] | None = None,
                  as_of: dt.datetime = AS_OF, drawn: list[Row] | None = None) -> None:  # fmt: skip
-        self.con = duckdb.connect()
-        self.con.execute("set timezone = 'UTC'; set threads = 1")
-        for schema in ("raw", "run", "staging", "intermediate", "marts"):
-            self.con.execute(f"create schema {schema}")
-        for entity in entities().values():
-            kinds = {c.name: c.sql_type for c in entity.columns.values()} | {"_source": "varchar"}
-            ddl = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
-            self.con.execute(f"create table raw.{entity.name} ({ddl})")
-            self._fill(f"raw.{entity.name}", raw.get(entity.name, []))
+        self.con = open_raw(raw)
         for table, columns in UPSTREAM.items():
             self.con.execute(f"create table {table} ({columns})")
-        self._fill("run.previous_quality_samples", drawn or [])
+        fill(self.con, "run.previous_quality_samples", drawn or [])
         local = as_of.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(program.zone))
-        self.con.execute(
-            "create table run.context as select ?::timestamp as as_of_utc, "
-            "?::date as as_of_date, ? as zone, ? as currency, 'h' as pack_hash",
-            [as_of, local.date(), program.zone, program.currency],
-        )
+        write_context(self.con, as_of, local.date(), program.zone, program.currency)
         write_care_inputs(self.con, load_settings(home="/nonexistent"))
         sent = messages or []
         keys = ("message_id", "occasion", "as_of")
-        self._fill("ledger.messages", [{k: m[k] for k in keys} for m in sent])
-        self._fill(
+        fill(self.con, "ledger.messages", [{k: m[k] for k in keys} for m in sent])
+        fill(
+            self.con,
             "ledger.events",
             [
                 {"seq": i, "message_id": m["message_id"], "state": "sent", "at_utc": m["sent_at"]}
@@ -98,18 +85,8 @@ class Desk:
         write_program_tables(self.con, program, dt.date(2025, 1, 1), dt.date(2027, 12, 31))
         Models(DBT_PROJECT, self.con).run(*MODELS)
 
-    def _fill(self, table: str, rows: list[Row]) -> None:
-        if rows:
-            names = sorted({name for row in rows for name in row})
-            data = pa.Table.from_pylist([{n: row.get(n) for n in names} for row in rows])
-            self.con.register("new_rows", data)
-            self.con.execute(f"insert into {table} by name select * from new_rows")
-            self.con.unregister("new_rows")
-
     def rows(self, query: str) -> list[Row]:
-        cursor = self.con.execute(query)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.con, query)
 
 
 # -- random tickets ----------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from careloop.errors import CareloopError, SettingsError
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
 from careloop.settings import PROJECT_ROOT, Settings
-from conftest import DAYS, Company
+from careloop.warehouse import rows_of
+from conftest import DAYS, Company, run
 
 LOCALES = ("en", "zh-CN")
 # Rows of what the sample may leave empty for somebody, so that every section has something to show.
@@ -49,14 +50,6 @@ ALERTED = (
     "open_alerts = 1, churn_action = 'win_back_plan', churn_owner = 'service', "
     "churn_offer = 'exclusive', points_expiring = 12, points_next_expiry_on = date '2026-11-20'"
 )
-
-
-def run(settings: Settings, *arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments, "--home", str(settings.home)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")
@@ -248,9 +241,7 @@ def test_the_first_screen_answers_the_questions(full: Settings, customer: str) -
 def contacts(company: Company) -> list[dict[str, str]]:
     entity = entities()["contacts"]
     with duckdb.connect() as con:
-        cursor = con.execute(current(Lake(company.settings.lake), entity))
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(con, current(Lake(company.settings.lake), entity))
 
 
 def test_json_is_valid_and_has_no_personal_data(company: Company) -> None:

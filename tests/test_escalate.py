@@ -701,20 +701,7 @@ def test_a_ledger_of_the_first_release_gets_the_new_tables(lab: Lab) -> None:
             con.execute(text(f"drop table {name}"))
         con.execute(text("update ledger_meta set value = '1' where name = 'schema_version'"))
     engine.dispose()
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            open_ledger(lab.settings).close()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    assert not lab.open_at_once()
     assert lab.rows("select value from ledger_meta where name = 'schema_version'") == [("2",)]
     assert lab.rows("select * from messages order by seq") == before
     world = World(lab)

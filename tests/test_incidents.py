@@ -12,6 +12,7 @@ from careloop.program.service import Emergency, EmergencyStep
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
+from careloop.warehouse import rows_of
 from jinja_sql import Models
 
 AS_OF = dt.datetime(2026, 6, 20)
@@ -60,9 +61,7 @@ def _found(
 
 
 def _rows(con: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
-    cursor = con.execute(query)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return rows_of(con, query)
 
 
 def _expected(

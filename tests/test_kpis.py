@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +19,9 @@ from careloop.program.tables import program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
+from careloop.warehouse import rows_of
 from jinja_sql import Models
+from memory import fill
 
 Row = dict[str, Any]
 PACK = load_program("retail_care", PROJECT_ROOT / "programs")
@@ -73,12 +74,7 @@ class World:
     def put(self, table: str, rows: list[Row]) -> None:
         """Replaces what a table has."""
         self.con.execute(f"delete from {table}")
-        if rows:
-            names = sorted({name for row in rows for name in row})
-            data = pa.Table.from_pylist([{n: row.get(n) for n in names} for row in rows])
-            self.con.register("new_rows", data)
-            self.con.execute(f"insert into {table} by name select * from new_rows")
-            self.con.unregister("new_rows")
+        fill(self.con, table, rows)
 
     def run(
         self, program: Program, as_of: dt.datetime = AS_OF, models: tuple[str, ...] = MODELS
@@ -97,9 +93,7 @@ class World:
         return self
 
     def rows(self, query: str) -> list[Row]:
-        cursor = self.con.execute(query)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.con, query)
 
 
 def pack(*targets: Row, started_on: dt.date | None = START, **operation: Any) -> Program:

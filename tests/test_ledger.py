@@ -152,20 +152,7 @@ def test_sqlite_is_durable(tmp_path: Path) -> None:
 
 
 def test_a_ledger_opened_by_many_at_once_is_made_once(lab: Lab) -> None:
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            open_ledger(lab.settings).close()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    assert not lab.open_at_once()
     assert lab.rows("select count(*) from ledger_meta") == [(3,)]
 
 

@@ -17,6 +17,7 @@ from careloop.program.tables import write_program_tables
 from careloop.published import open_published
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
+from careloop.warehouse import rows_of
 from conftest import Company
 from jinja_sql import Models
 
@@ -162,9 +163,7 @@ def classes(
     con.executemany("insert into intermediate.int_cases (case_id, case_kind, ticket_id, category) "
                     "values ($1, 'ticket', $1, $2)", [row[:2] for row in rows])  # fmt: skip
     Models(DBT_PROJECT, con).run("int_case_classes")
-    cursor = con.execute("from intermediate.int_case_classes order by case_id")
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return rows_of(con, "from intermediate.int_case_classes order by case_id")
 
 
 FILLERS = ("订单", "你好，", "。", "！", " ", "\n", "please ", "translated ", "the late", "ed ", "x",
@@ -426,12 +425,11 @@ def test_pain_points_are_ranked_and_checked_again_as_by_hand(pack: str) -> None:
     con = ranking_world(pack, random.Random(pack))
     Models(DBT_PROJECT, con).run("int_pain_points")
     wanted, points = ranked(con, pack), program_of(pack).pain_points
-    cursor = con.execute(
+    rows = rows_of(
+        con,
         "select p.period_no, i.* from intermediate.int_pain_points i "
-        "join intermediate.int_pain_point_periods p using (period_type, period_start)"
+        "join intermediate.int_pain_point_periods p using (period_type, period_start)",
     )
-    names = [column[0] for column in cursor.description]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     there = {(r["period_type"], r["period_no"], r["pain_point"], r["touchpoint"]) for r in rows}
     assert there == {
         key for key, row in wanted.items()

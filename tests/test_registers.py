@@ -32,6 +32,7 @@ from careloop.registers.workbook import HIDDEN
 from careloop.settings import PROJECT_ROOT, Settings, load_settings
 from careloop.sources.spec import load_source
 from careloop.transform.care_inputs import write_care_inputs
+from careloop.warehouse import rows_of
 from jinja_sql import Models
 
 PROGRAMS = PROJECT_ROOT / "programs"
@@ -178,9 +179,7 @@ class Office:
     def raw(self, entity: str) -> dict[tuple, dict[str, Any]]:
         """Rows by key, as everything downstream reads them."""
         found = entities()[entity]
-        result = self.con.execute(f"from ({current(Lake(self.settings.lake), found)})")
-        names = [column[0] for column in result.description or []]
-        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        rows = rows_of(self.con, f"from ({current(Lake(self.settings.lake), found)})")
         return {
             tuple(r[k] for k in found.key): {k: v for k, v in r.items() if k in found.columns}
             for r in rows

@@ -15,6 +15,7 @@ from careloop.program.load import load_program
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
+from careloop.warehouse import rows_of
 from jinja_sql import Models
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -58,9 +59,7 @@ class World:
             self.con.execute(f"insert into {table} ({names}) values ({marks})", list(row.values()))
 
     def rows(self, sql: str) -> Rows:
-        cursor = self.con.execute(sql)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.con, sql)
 
 
 @pytest.fixture

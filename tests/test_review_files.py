@@ -13,11 +13,9 @@ from typing import Any
 
 import openpyxl
 import pytest
-from typer.testing import CliRunner
 
 from apprise_receiver import Receiver
 from careloop.cli.docs import server
-from careloop.cli.main import app
 from careloop.errors import CareloopError, GateError, SettingsError
 from careloop.escalate.operators import KPI, Notice, Told, tell_operators
 from careloop.judge import Marts, NotOverError, marts_for, wait_for_marts
@@ -33,7 +31,7 @@ from careloop.review.model import Chart, Column, Section, Sentence, Table
 from careloop.review.pdf import NoBrowserError, find_browser, write_pdf
 from careloop.review.words import Words
 from careloop.settings import Settings, load_settings
-from conftest import Company
+from conftest import Company, run
 
 PROGRAM = load_program("retail_care")
 ZH, EN = (Words("words", language, PROGRAM) for language in ("zh", "en"))
@@ -361,16 +359,8 @@ def test_periods_and_programs_that_do_not_fit_are_refused(company: Company, tmp_
 # -------------------------------------------------------------------------------------- charts
 
 
-def run(company: Company, *arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments, "--home", str(company.settings.home)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 def test_a_kpi_in_the_terminal(company: Company) -> None:
-    shown = run(company, "chart", "kpi", "repurchase_rate", "--language", "en")
+    shown = company.run("chart", "kpi", "repurchase_rate", "--language", "en")
     expected = company.rows(
         "select value, denominator from rpt_kpis where kpi = 'repurchase_rate' and slice_kind = "
         "'all' and period_type = 'quarter' and period_start = date '2026-07-01'"
@@ -384,7 +374,7 @@ def test_a_kpi_in_the_terminal(company: Company) -> None:
 
 
 def test_a_kpi_by_segment_has_the_values_of_the_mart(company: Company) -> None:
-    data = json.loads(run(company, "chart", "kpi", "repurchase_rate", "--by", "segment", "--json"))
+    data = json.loads(company.run("chart", "kpi", "repurchase_rate", "--by", "segment", "--json"))
     found = {(row["period_start"], row["slice"]): row["value"] for row in data["rows"]}
     expected = company.rows(
         "select period_start::varchar, slice, value from rpt_kpis where kpi = 'repurchase_rate' "
@@ -438,18 +428,18 @@ def test_charts_that_cannot_be_drawn_say_why(company: Company, tmp_path: Path) -
         (["nps", "--out", str(tmp_path / "x.gif")], "endings: .html, .svg, .png"),
     ):
         with pytest.raises(SettingsError, match=told):
-            run(company, "chart", "kpi", *arguments)
+            company.run("chart", "kpi", *arguments)
     with pytest.raises(SettingsError, match="nothing is published"):
         known_kpis(Settings(home=tmp_path))
 
 
 def test_the_list_has_every_kpi_with_figures(company: Company) -> None:
-    listed = {row["kpi"] for row in json.loads(run(company, "chart", "list", "--json"))}
+    listed = {row["kpi"] for row in json.loads(company.run("chart", "list", "--json"))}
     (names,) = zip(
         *company.rows("select distinct kpi from rpt_kpis where value is not null"), strict=True
     )
     assert listed == set(names)
-    assert "净推荐值" in run(company, "chart", "list")
+    assert "净推荐值" in company.run("chart", "list")
 
 
 # -------------------------------------------------------------------------------- dbt's own docs
@@ -458,7 +448,7 @@ def test_the_list_has_every_kpi_with_figures(company: Company) -> None:
 @pytest.mark.slow
 def test_the_models_are_documented_as_one_page(company: Company, tmp_path: Path) -> None:
     settings = company.copy(tmp_path / "home")
-    told = run(Company(settings, company.folder), "docs", "--no-serve", "--json")
+    told = run(settings, "docs", "--no-serve", "--json")
     page = Path(json.loads(told)["page"])
     text = page.read_text("utf-8")
     assert "INLINE DATA" not in text

@@ -15,6 +15,7 @@ from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
+from careloop.warehouse import rows_of
 from jinja_sql import Models
 
 AS_OF = dt.datetime(2026, 10, 31, 16)
@@ -95,9 +96,7 @@ class Marts:
             self.con.executemany(f"insert into {place} ({columns}) values ({marks})", rows)
 
     def rows(self, model: str, where: str = "true") -> list[dict]:
-        found = self.con.execute(f"from {self.models.place(model)} where {where}")
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return rows_of(self.con, f"from {self.models.place(model)} where {where}")
 
     def changes(self, dimension: str, *rows: tuple[str, str | None, str | None, str]) -> None:
         """Customer, from, to, local day."""

@@ -17,12 +17,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from careloop.durable import put
 from careloop.errors import SettingsError
 from careloop.review import Written, parse_period, write
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.sections import ORDER
 from careloop.review.words import Words, texts
-from careloop.review.write import put
 from careloop.settings import Settings
 from review_world import AS_OF, EVIL, LONG, make_world, pack
 

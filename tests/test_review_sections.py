@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from careloop.program.load import load_program
+from careloop.program.period import parse_period
 from careloop.published import current_version
 from careloop.review.model import Chart, Section, Table
-from careloop.review.period import parse_period
 from careloop.review.reader import Reader
 from careloop.review.sections import (
     care_program,

@@ -13,6 +13,7 @@ from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
+from careloop.warehouse import rows_of
 from jinja_sql import Models
 
 FIRST, SECOND, THIRD, FOURTH = (dt.datetime(2026, 6, day) for day in (1, 2, 3, 4))
@@ -50,9 +51,7 @@ class History:
                 list(row.values()),
             )
         self.models.run("int_sla_targets", "dim_sla_targets")
-        cursor = con.execute("from marts.dim_sla_targets order by clock, valid_from nulls first")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(con, "from marts.dim_sla_targets order by clock, valid_from nulls first")
 
 
 def _with_clocks(clocks: list[Clock]) -> Program:

@@ -21,7 +21,7 @@ from careloop.messages.batch import Renderer
 from careloop.plan import Planned, plan
 from careloop.program.base import Channel
 from careloop.program.model import Program
-from careloop.published import WATCH, current_version, version_day, versions
+from careloop.published import WATCH, current_version, version_day, version_of, versions
 from careloop.settings import Settings
 
 ROUTES: tuple[str, ...] = (*Channel.__args__, "task")
@@ -48,7 +48,7 @@ def unplanned(settings: Settings, program: Program, ledger: Ledger) -> list[Path
             ).scalars()
         )
         last = con.execute(select(func.max(plans.c.as_of)).where(of_program)).scalar_one()
-    name = current.stem.removeprefix("marts-")
+    name = version_of(current)
     if last is None:
         return [current]
     until = version_day(name, program.zone)

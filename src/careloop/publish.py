@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from careloop.contract import entities
-from careloop.durable import sync
+from careloop.durable import move, sync
 from careloop.published import LINK, current_version, decisions_file, version_before, versions
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
@@ -85,20 +85,23 @@ def archive_decisions(settings: Settings, run: RunInfo) -> Path:
     """Keep all decisions of the built marts in the file of their as_of; returns the file.
 
     Versions are pruned, decisions are not: why a customer was or wasn't contacted can be asked
-    years later. The file is there whole or not at all.
+    years later.
     """
     target = decisions_file(settings, run.as_of_local)
+    with connect(settings, settings.marts, read_only=True) as con:
+        keep_decisions(con, target)
+    return target
+
+
+def keep_decisions(con: duckdb.DuckDBPyConnection, target: Path) -> None:
+    """Write the decisions of marts to a file that is there whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.new")
-    with connect(settings, settings.marts, read_only=True) as con:
-        con.execute(
-            f"copy (from fct_care_decisions order by decision_key) to {literal(partial)} "
-            "(format parquet, compression zstd)"
-        )
-    sync(partial)
-    os.replace(partial, target)
-    sync(target.parent)
-    return target
+    con.execute(
+        f"copy (from fct_care_decisions order by decision_key) to {literal(partial)} "
+        "(format parquet, compression zstd)"
+    )
+    move(partial, target)
 
 
 def _as_of(version: Path) -> datetime:

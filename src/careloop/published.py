@@ -8,6 +8,7 @@ import duckdb
 
 from careloop.errors import CareloopError, SettingsError
 from careloop.settings import Settings
+from careloop.warehouse import Row, rows_of
 
 LINK = "marts.duckdb"
 # Ending of the names of what the watch leaves between two refreshes.
@@ -37,10 +38,25 @@ def open_published(settings: Settings, version: str | None = None) -> duckdb.Duc
     return duckdb.connect(str(path), read_only=True)
 
 
+def run_of(con: duckdb.DuckDBPyConnection, pack: str) -> Row:
+    """The row of rpt_run; raises SettingsError where it is another program's than ``pack``."""
+    run = rows_of(con, "select * from rpt_run")[0]
+    if run["pack"] != pack:
+        raise SettingsError(
+            f"what is published is of the program {run['pack']}, not of {pack}",
+            f"run `careloop run --program {pack}`, or name the other with --program",
+        )
+    return run
+
+
 def versions(settings: Settings) -> list[str]:
     """Names of the published versions, oldest first."""
-    names = sorted(path.stem for path in settings.published.glob("marts-*.duckdb"))
-    return [name.removeprefix("marts-") for name in names]
+    return sorted(version_of(path) for path in settings.published.glob("marts-*.duckdb"))
+
+
+def version_of(file: Path) -> str:
+    """The name of the version a file of marts holds."""
+    return file.stem.removeprefix("marts-")
 
 
 def version_before(settings: Settings, as_of_local: datetime) -> Path | None:

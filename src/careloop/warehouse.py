@@ -1,13 +1,16 @@
 """DuckDB connections with the same settings everywhere."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from careloop.settings import Settings
+
+Row = dict[str, Any]
+Values = Mapping[str, Any] | Sequence[Any] | None
 
 
 def cores() -> int:
@@ -37,6 +40,35 @@ def connect(
     """A connection to ``path``, in memory if None."""
     target = str(path) if path else ":memory:"
     return duckdb.connect(target, read_only=read_only, config=options(settings))
+
+
+def rows_of(con: duckdb.DuckDBPyConnection, sql: str, values: Values = None) -> list[Row]:
+    """The rows of a query, by the names of its columns."""
+    result = con.execute(sql, values)
+    return _by_name(result, result.fetchall())
+
+
+def chunks(con: duckdb.DuckDBPyConnection, sql: str, size: int) -> Iterator[list[Row]]:
+    """The same, ``size`` rows at a time."""
+    result = con.execute(sql)
+    while found := result.fetchmany(size):
+        yield _by_name(result, found)
+
+
+def named_in(sql: str, values: Mapping[str, Any]) -> Row:
+    """Of the values those that a query names, like $day: DuckDB refuses the others."""
+    return {name: value for name, value in values.items() if f"${name}" in sql}
+
+
+def has_tables(con: duckdb.DuckDBPyConnection, *names: str) -> bool:
+    """Whether the database in use, not one attached to it, has tables of all these names."""
+    sql = "select table_name from duckdb_tables() where database_name = current_database()"
+    return set(names) <= {name for (name,) in con.execute(sql).fetchall()}
+
+
+def _by_name(result: duckdb.DuckDBPyConnection, found: list[tuple[Any, ...]]) -> list[Row]:
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def quote(name: str) -> str:

@@ -63,6 +63,10 @@ class Clustering:
     def number(self) -> int:
         return len(self.medians)
 
+    def share(self, k: int) -> float:
+        """Of the sampled customers those in a cluster."""
+        return float((self.labels == k).mean())
+
 
 def clusters(marts: Marts) -> list[Finding]:
     """The comparison, where the pack wants it and there are customers enough."""
@@ -146,67 +150,63 @@ def _ordered(labels: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
 
 def _findings(marts: Marts, found: Clustering) -> list[Finding]:
     """What the clusters are, and who of the segments is in them."""
-    columns = [Column("cluster", say("column_cluster")), Column("about", say("column_about"))]
-    columns += [Column("share", say("column_share"), "share", 1)]
-    crossed = [columns[0], columns[2]]
-    columns += [Column(name, say(f"median_{name}"), "number", 0) for name in MEASURES]
     titles = {s.id: Words(s.title.en, s.title.zh) for s in marts.program.segments}
-    names = [s for s in titles if (found.segments == s).any()]
-    crossed += [Column(f"in_{s}", titles[s], "share", 0) for s in names]
-    rows = []
-    for k in range(found.number):
-        of = found.labels == k
-        row = {
+    there = {s: title for s, title in titles.items() if (found.segments == s).any()}
+    return [_measured(marts, found, len(there)), _crossed(found, there)]
+
+
+def _measured(marts: Marts, found: Clustering, segments: int) -> Finding:
+    columns = (
+        Column("cluster", say("column_cluster")),
+        Column("about", say("column_about")),
+        Column("share", say("column_share"), "share", 1),
+        *(Column(name, say(f"median_{name}"), "number", 0) for name in MEASURES),
+    )
+    rows = tuple(
+        {
             "cluster": k + 1,
             "about": _about(found.levels[k]),
-            "share": float(of.mean()),
+            "share": found.share(k),
             **found.medians[k],
         }
-        row |= {f"in_{s}": float((found.segments[of] == s).mean()) for s in names}
-        rows.append(row)
-    key = "clusters_agree" if found.index >= 0.5 else "clusters_differ"
-    largest = max(found.scores.values())
+        for k in range(found.number)
+    )
     text = say(
-        key,
+        "clusters_agree" if found.index >= 0.5 else "clusters_differ",
         number=found.number,
         most=marts.program.calibration.clusters,
-        score=round(largest, 3),
+        score=round(max(found.scores.values()), 3),
         index=round(found.index, 3),
         customers=len(found.labels),
-        segments=len(names),
+        segments=segments,
     )
-    pairs = [
-        say(
+    title = say("clusters_title")
+    return Finding("clusters.measures", "clusters", text, "info", title, columns, rows)
+
+
+def _crossed(found: Clustering, titles: dict[str, Words]) -> Finding:
+    columns = (
+        Column("cluster", say("column_cluster")),
+        Column("share", say("column_share"), "share", 1),
+        *(Column(f"in_{s}", title, "share", 0) for s, title in titles.items()),
+    )
+    rows, texts = [], []
+    for k in range(found.number):
+        of = found.segments[found.labels == k]
+        shares = {s: float((of == s).mean()) for s in titles}
+        most = max(titles, key=lambda s, shares=shares: (shares[s], s))
+        told = say(
             "cluster_where",
             cluster=k + 1,
             about=_about(found.levels[k]),
-            segment=titles[s],
-            share=Percent(rows[k][f"in_{s}"]),
+            segment=titles[most],
+            share=Percent(shares[most]),
         )
-        for k in range(found.number)
-        for s in [max(names, key=lambda s, k=k: (rows[k][f"in_{s}"], s))]
-    ]
-    known = {c.key for c in columns}
-    return [
-        Finding(
-            "clusters.measures",
-            "clusters",
-            text,
-            "info",
-            say("clusters_title"),
-            tuple(columns),
-            tuple({k: v for k, v in row.items() if k in known} for row in rows),
-        ),
-        Finding(
-            "clusters.segments",
-            "clusters",
-            join([Words(f"{p.en}.", f"{p.zh}。") for p in pairs], " ", ""),
-            "info",
-            say("crossed_title"),
-            tuple(crossed),
-            tuple({c.key: row[c.key] for c in crossed} for row in rows),
-        ),
-    ]
+        texts.append(Words(f"{told.en}.", f"{told.zh}。"))
+        cells = {f"in_{s}": share for s, share in shares.items()}
+        rows.append({"cluster": k + 1, "share": found.share(k), **cells})
+    text, title = join(texts, " ", ""), say("crossed_title")
+    return Finding("clusters.segments", "clusters", text, "info", title, columns, tuple(rows))
 
 
 def _about(levels: dict[str, float]) -> Words:

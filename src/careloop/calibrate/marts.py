@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 
-from careloop.calibrate.model import Span
 from careloop.errors import SettingsError
+from careloop.program.dates import start_of
 from careloop.program.model import Program
-
-Row = dict[str, Any]
+from careloop.program.period import Period
+from careloop.warehouse import Row, has_tables, named_in, rows_of
 
 # dim_customers has the day of the first order instead of the days since.
 _MEASURES = """
@@ -29,12 +29,12 @@ class Marts:
 
     con: duckdb.DuckDBPyConnection
     program: Program
-    period: Span
+    period: Period
     as_of: datetime
     pack_hash: str
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, program: Program, period: Span) -> "Marts":
+    def of(cls, con: duckdb.DuckDBPyConnection, program: Program, period: Period) -> "Marts":
         """Raises SettingsError where the marts are another pack's or end before the period."""
         as_of, pack, pack_hash = con.execute(
             "select as_of_local, pack, pack_hash from rpt_run"
@@ -44,7 +44,7 @@ class Marts:
                 f"the published version is of the pack {pack}, not {program.name}",
                 f"name it with --program {pack}",
             )
-        if as_of.date() <= period.first_day:
+        if period.is_ahead(as_of):
             raise SettingsError(
                 f"{period.name} begins after the published data ends ({as_of:%Y-%m-%d})",
                 "name an earlier period, or run `careloop run` first",
@@ -55,7 +55,7 @@ class Marts:
     @property
     def until(self) -> date:
         """The first local day after what is seen of the period."""
-        return min(self.period.end_day, self.as_of.date())
+        return self.period.until(self.as_of)
 
     @property
     def is_over(self) -> bool:
@@ -63,8 +63,7 @@ class Marts:
 
     def moment(self, day: date) -> datetime:
         """The UTC moment, without a zone, at which a local day begins."""
-        local = datetime.combine(day, time(), ZoneInfo(self.program.zone))
-        return local.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
+        return start_of(day, self.program.zone)
 
     def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Row]:
         """Rows of a query; $first_day, $until (local days), $starts_at and $ends_at (UTC) are
@@ -76,10 +75,7 @@ class Marts:
             "ends_at": self.moment(self.until),
             **(values or {}),
         }
-        used = {name: value for name, value in known.items() if f"${name}" in sql}
-        result = self.con.execute(sql, used)
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(self.con, sql, named_in(sql, known))
 
     def one(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
         """The only value of a query."""
@@ -87,7 +83,4 @@ class Marts:
 
     def has(self, table: str) -> bool:
         """Whether the version has a mart; older versions may not."""
-        found = self.con.execute(
-            "select count(*) from information_schema.tables where table_name = ?", [table]
-        )
-        return bool(found.fetchall()[0][0])
+        return has_tables(self.con, table)

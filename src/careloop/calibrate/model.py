@@ -3,25 +3,12 @@
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from careloop.calibrate.edit import Change
 
 Confidence = Literal["high", "medium", "low"]
 Part = Literal["dormancy", "segments", "clusters", "contact", "rules", "service"]
-
-
-class Span(Protocol):
-    """A quarter or month: its name (2026Q3), first local day, and the day after its last."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def first_day(self) -> date: ...
-    @property
-    def end_day(self) -> date: ...
-    @property
-    def previous(self) -> "Span": ...
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """One calibration: what is proposed, what it would do, and the proposed pack as a folder."""
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -17,15 +15,17 @@ from careloop.calibrate.drift import drift
 from careloop.calibrate.edit import CannotEdit, PackText
 from careloop.calibrate.judge import judge
 from careloop.calibrate.marts import Marts
-from careloop.calibrate.model import Calibration, Finding, Promise, Proposal, Span, Words
+from careloop.calibrate.model import Calibration, Finding, Promise, Proposal, Words
 from careloop.calibrate.rules import rules
 from careloop.calibrate.say import Percent, join, say
 from careloop.calibrate.segments import segments
 from careloop.calibrate.service import service
 from careloop.calibrate.standings import DIMENSIONS, Moves, dry_run
+from careloop.durable import move_folder, restore
 from careloop.errors import ProgramError
 from careloop.program.load import load_program
 from careloop.program.model import Program
+from careloop.program.period import Period
 from careloop.published import open_published
 from careloop.settings import Settings
 
@@ -42,7 +42,7 @@ def folder_of(settings: Settings, period: str) -> Path:
 def calibrate(
     settings: Settings,
     program: Program,
-    period: Span,
+    period: Period,
     *,
     version: str | None = None,
     progress: Progress = lambda _: None,
@@ -66,8 +66,9 @@ def calibrate(
         proposed = load_program(room / "calibration")
         together = dry_run(marts, program, proposed)
         proposals = tuple(_proposal(marts, text, draft, together, room) for draft in drafts)
-        earlier = folder_of(settings, period.previous.name) / PROPOSALS
-        judged = judge(marts, earlier)
+        earlier = folder_of(settings, period.previous.name)
+        restore(earlier)
+        judged = judge(marts, earlier / PROPOSALS)
         result = Calibration(
             period=period.name,
             first_day=period.first_day,
@@ -257,6 +258,4 @@ def _write(made: Path, folder: Path, result: Calibration) -> None:
     (made / DIFF).write_bytes(result.diff.encode("utf-8"))
     data = json.dumps(result.as_data(), ensure_ascii=False, indent=2, default=str)
     (made / PROPOSALS).write_text(data + "\n", "utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(made, folder)
+    move_folder(made, folder)

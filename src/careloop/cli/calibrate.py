@@ -13,7 +13,7 @@ from careloop.errors import SettingsError
 from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
-from careloop.review.period import parse_period
+from careloop.program.period import parse_period
 from careloop.settings import load_settings
 
 LANGUAGES = ("zh", "en")

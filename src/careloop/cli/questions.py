@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from careloop.cli.options import Home, Version
-from careloop.cli.output import JsonFlag, console, print_json, print_table
+from careloop.cli.output import JsonFlag, console, print_table
 from careloop.errors import SettingsError
 from careloop.published import query
 from careloop.settings import load_settings
@@ -77,11 +77,9 @@ def questions(
     if found is None:
         raise SettingsError(f"there is no question {name}", "`careloop questions` lists them")
     columns, rows = query(load_settings(home=home), found.sql, version)
-    if as_json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
-        return
-    console().print(found.text, style="italic", markup=False)
-    print_table(columns, rows)
+    if not as_json:
+        console().print(found.text, style="italic", markup=False)
+    print_table(columns, rows, as_json=as_json)
 
 
 def all_questions(folder: Path = FOLDER) -> list[Question]:

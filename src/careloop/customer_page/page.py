@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 import yaml
@@ -14,9 +14,8 @@ from careloop.errors import CareloopError, SettingsError
 from careloop.program.base import language
 from careloop.published import open_published
 from careloop.settings import Settings
-from careloop.warehouse import literal, quote
+from careloop.warehouse import Row, literal, quote, rows_of
 
-Row = dict[str, Any]
 JSON_TIMES = 10
 
 
@@ -84,8 +83,10 @@ def read_page(
     """The page of one customer; raises SettingsError when the version does not know the id."""
     con = open_published(settings, version)
     try:
-        run = _rows(con, "select * from rpt_run")[0]
-        if not _rows(con, "select 1 from dim_customers where customer_id = $id", id=customer_id):
+        run = rows_of(con, "select * from rpt_run")[0]
+        if not rows_of(
+            con, "select 1 from dim_customers where customer_id = $id", {"id": customer_id}
+        ):
             raise _unknown(con, customer_id)
         lang = language(locale or run["locale"])
         page = Page(customer_id, run, _windows(con))
@@ -130,7 +131,7 @@ def _read(
             + (f" order by {', '.join(order)} nulls last" if order else "")
         )
     # One row more than is kept says whether there are more, without counting them.
-    rows = _rows(con, f"select * from ({query}) limit {limit + 1}", customer=customer_id)
+    rows = rows_of(con, f"select * from ({query}) limit {limit + 1}", {"customer": customer_id})
     if not rows or all(value is None for row in rows for value in row.values()):
         return None
     return Found(section, list(rows[0]), rows[:limit], max(0, len(rows) - limit))
@@ -169,15 +170,10 @@ def _titles(
 
 def _windows(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     start = "profile.windows."
-    rows = _rows(con, "select key, value from program.settings where starts_with(key, $s)", s=start)
+    sql = "select key, value from program.settings where starts_with(key, ?)"
+    rows = rows_of(con, sql, [start])
     names = {row["key"].removeprefix(start).removesuffix("_days"): row["value"] for row in rows}
     return {"short": "?", "medium": "?", "long": "?", **names}
-
-
-def _rows(con: duckdb.DuckDBPyConnection, sql: str, **values: str) -> list[Row]:
-    result = con.execute(sql, values) if values else con.execute(sql)
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _unknown(con: duckdb.DuckDBPyConnection, customer_id: str) -> SettingsError:
@@ -185,7 +181,7 @@ def _unknown(con: duckdb.DuckDBPyConnection, customer_id: str) -> SettingsError:
     start = customer_id[: max(1, len(customer_id) - 2)].lower()
     near = [
         row["customer_id"]
-        for row in _rows(
+        for row in rows_of(
             con,
             "select customer_id from dim_customers "
             f"where starts_with(lower(customer_id), {literal(start)}) "

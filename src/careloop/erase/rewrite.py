@@ -1,7 +1,6 @@
 """Rewriting the files that name a customer, each replaced whole, so that a crash leaves either."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from careloop.contract import Entity, entities
-from careloop.durable import sync
+from careloop.durable import move
 from careloop.lake.batches import Lake
 from careloop.lake.erasures import REDACTED, anonymised, customer_columns, is_erased, renamed
 from careloop.warehouse import literal, quote
@@ -109,7 +108,7 @@ def rewrite_text(path: Path, person: Person) -> bool:
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(after, "utf-8")
     fresh.chmod(path.stat().st_mode & 0o777)
-    _put(fresh, path)
+    move(fresh, path)
     return True
 
 
@@ -162,14 +161,8 @@ def _rewrite(con: duckdb.DuckDBPyConnection, path: Path, theirs: str, replaced: 
         f"copy (select * replace ({replaced}) from {relation}) to {literal(fresh)} "
         "(format parquet, compression zstd)"
     )
-    _put(fresh, path)
+    move(fresh, path)
     return 1
-
-
-def _put(fresh: Path, path: Path) -> None:
-    sync(fresh)
-    os.replace(fresh, path)
-    sync(path.parent)
 
 
 def _files(lake: Lake, entity: Entity, kinds: tuple[str, ...]) -> list[Path]:

@@ -1,21 +1,20 @@
 """The clocks of a file of marts: which levels they have reached, and what became of known ones."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 
 from careloop.errors import CareloopError
 from careloop.program.base import duration_seconds
+from careloop.program.dates import utc_of
 from careloop.program.model import Program
 from careloop.program.sla import WARNING
-from careloop.published import current_version, watch_files
+from careloop.published import current_version, version_of, watch_files
 from careloop.settings import Settings
-from careloop.warehouse import connect, literal
+from careloop.warehouse import Row, connect, literal, rows_of
 
 TICKETS, CASES = "fct_ticket_clocks", "fct_case_clocks"
 _CLOCK = (
@@ -101,7 +100,6 @@ KNOWN = pa.schema(
         "last_seen_at": pa.timestamp("us"),
     }
 )
-Row = dict[str, Any]
 
 
 @dataclass
@@ -129,9 +127,7 @@ class Clocks:
         return self._rows(DUE, until=until)
 
     def _rows(self, sql: str, **values: object) -> list[Row]:
-        result = self.con.execute(sql, values or {"as_of": self.as_of})
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(self.con, sql, values or {"as_of": self.as_of})
 
 
 def open_clocks(settings: Settings, program: Program, file: Path, as_of: datetime) -> Clocks:
@@ -188,12 +184,11 @@ def newest_clocks(settings: Settings) -> Path | None:
 
 def as_of_of(file: Path, zone: str) -> datetime:
     """The as_of a file of marts is named by, in UTC without zone."""
-    local = datetime.strptime(_named_time(file), "%Y%m%dT%H%M").replace(tzinfo=ZoneInfo(zone))
-    return local.astimezone(UTC).replace(tzinfo=None)
+    return utc_of(datetime.fromisoformat(_named_time(file)), zone)
 
 
 def _named_time(file: Path) -> str:
-    return file.stem.removeprefix("marts-").partition("-")[0]
+    return version_of(file).partition("-")[0]
 
 
 def _levels(program: Program) -> list[tuple[int, str, str, int | None]]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -18,12 +17,12 @@ from careloop.published import (
     decision_files,
     is_of_watch,
     open_published,
+    version_of,
     versions,
 )
 from careloop.settings import Settings
-from careloop.warehouse import literal
+from careloop.warehouse import Row, literal, rows_of
 
-Row = dict[str, Any]
 _DIMENSIONS = {
     "segments": "segment",
     "stages": "stage",
@@ -114,7 +113,7 @@ def _version(settings: Settings, as_of: datetime) -> str | None:
     """The published version of that time; of several, where the link points, else the last."""
     found = [v for v in versions(settings) if v.startswith(f"{as_of:%Y%m%dT%H%M}-")]
     current = current_version(settings)
-    name = current.stem.removeprefix("marts-") if current else None
+    name = version_of(current) if current else None
     return name if name in found else (found[-1] if found else None)
 
 
@@ -123,25 +122,22 @@ def _decisions(files: list[Path], customer_id: str) -> list[Row]:
     out counts, else the last."""
     listed = ", ".join(literal(file) for file in files)
     with duckdb.connect() as con:
-        result = con.execute(
+        return rows_of(
+            con,
             f"select * from read_parquet([{listed}], union_by_name=true) where customer_id = ? "
             "qualify row_number() over (partition by decision_key "
             "order by outcome not in ('send', 'task'), as_of desc) = 1 "
             "order by outcome not in ('send', 'task'), priority desc, rule, occasion",
             [customer_id],
         )
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _customer(settings: Settings, version: str, customer_id: str) -> Row | None:
     """What the customer was then; None if the version does not know the customer."""
-    columns = list(_DIMENSIONS.values())
+    columns = _DIMENSIONS.values()
     with open_published(settings, version) as con:
-        rows = con.execute(
-            f"select {', '.join(columns)} from dim_customers where customer_id = ?", [customer_id]
-        ).fetchall()
-    return dict(zip(columns, rows[0], strict=True)) if rows else None
+        sql = f"select {', '.join(columns)} from dim_customers where customer_id = ?"
+        return next(iter(rows_of(con, sql, [customer_id])), None)
 
 
 def _outside(audience: Audience, customer: Row | None) -> tuple[str, list[str], str | None] | None:

@@ -1,7 +1,6 @@
 """What sources bring by file: receipts into the ledger, and consents given anew."""
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from careloop.contract import entities
+from careloop.durable import put
 from careloop.feedback.addresses import address_of
 from careloop.feedback.receipts import Receipt
 from careloop.feedback.record import record
@@ -133,7 +133,4 @@ def _read_mark(settings: Settings) -> int:
 
 
 def _write_mark(settings: Settings, batch: int) -> None:
-    path = _mark(settings)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"through_batch": batch}), "utf-8")
-    os.replace(fresh, path)
+    put(_mark(settings), json.dumps({"through_batch": batch}).encode())

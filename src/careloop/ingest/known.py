@@ -5,10 +5,8 @@ later and had nothing new: a copy, or the same file written once more.
 """
 
 import json
-import os
-import uuid
 
-from careloop.durable import sync
+from careloop.durable import put
 from careloop.errors import SourceError
 from careloop.ingest.offer import Offer
 from careloop.lake.batches import Lake
@@ -44,10 +42,7 @@ class KnownFiles:
         """Write what was remembered, whole or not at all."""
         if not self._changed:
             return
-        partial = self._path.with_name(f".{uuid.uuid4().hex}")
-        partial.write_text(json.dumps(self._files, sort_keys=True, indent=0), "utf-8")
-        sync(partial)
-        os.replace(partial, self._path)
+        put(self._path, json.dumps(self._files, sort_keys=True, indent=0).encode())
         self._changed = False
 
 

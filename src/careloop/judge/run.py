@@ -10,23 +10,29 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
-
 from careloop.errors import CareloopError, SettingsError
 from careloop.escalate.operators import KPI, Notice, Told, tell_operators
 from careloop.escalate.words import say as tell
 from careloop.program.base import language as language_of
 from careloop.program.model import Program
-from careloop.published import open_published, version_day, versions
+from careloop.published import (
+    current_version,
+    open_published,
+    run_of,
+    version_day,
+    version_of,
+    versions,
+)
 from careloop.review import Period, Written, write
 from careloop.review.excel import write_workbook
 from careloop.review.model import Section
 from careloop.review.pdf import write_pdf
+from careloop.review.reader import kpi_rows
 from careloop.review.words import Words
 from careloop.settings import Settings
+from careloop.warehouse import Row
 
 Progress = Callable[[str], None]
-Row = dict[str, Any]
 MOST_TOLD = 20
 
 
@@ -119,22 +125,16 @@ def marts_for(
     SettingsError where it is of another program or from before the period."""
     con = open_published(settings, version)
     try:
-        pack, run_id, local = con.execute(
-            "select pack, run_id, as_of_local from rpt_run"
-        ).fetchall()[0]
+        run = run_of(con, program.name)
     finally:
         con.close()
-    if pack != program.name:
-        raise SettingsError(
-            f"what is published is of the program {pack}, not of {program.name}",
-            f"run `careloop run --program {program.name}`, or name the other with --program",
-        )
-    if local.date() < period.first_day or local == _start(period.first_day):
+    local = run["as_of_local"]
+    if period.is_ahead(local):
         raise SettingsError(
             f"{period.name} had not begun when the marts were built, as of {local:%Y-%m-%d %H:%M}",
             f"run `careloop run --as-of {period.end_day}` first, or name an earlier period",
         )
-    name = version or next(v for v in reversed(versions(settings)) if v.endswith(run_id))
+    name = version or next(v for v in reversed(versions(settings)) if v.endswith(run["run_id"]))
     return Marts(name, local.replace(tzinfo=ZoneInfo(program.zone)))
 
 
@@ -172,17 +172,11 @@ def wait_for_marts(
 
 
 def _current(settings: Settings, program: Program) -> Marts | None:
-    from careloop.published import current_version
-
     file = current_version(settings)
     if file is None:
         return None
-    name = file.stem.removeprefix("marts-")
+    name = version_of(file)
     return Marts(name, version_day(name, program.zone))
-
-
-def _start(day: Any) -> datetime:
-    return datetime.combine(day, datetime.min.time())
 
 
 def calibrated(
@@ -264,18 +258,8 @@ def alert(
 def missed_kpis(settings: Settings, period: Period, marts: Marts) -> list[Row]:
     """Critical targets that were missed in the last of their periods that ended within this one;
     one row per target and slice, owners together."""
-    con = open_published(settings, marts.version)
-    try:
-        values = {"first_day": period.first_day, "end_day": period.end_day}
-        result = con.execute(_MISSED, values)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    except duckdb.CatalogException as error:
-        raise CareloopError(
-            "what is published has no KPIs yet", "run `careloop run` with this version of careloop"
-        ) from error
-    finally:
-        con.close()
+    values = {"first_day": period.first_day, "end_day": period.end_day}
+    return kpi_rows(settings, _MISSED, values, marts.version)
 
 
 _MISSED = """

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from careloop.contract import Entity
-from careloop.durable import sync
+from careloop.durable import put, sync
 from careloop.errors import SourceError
 from careloop.warehouse import literal, quote
 
@@ -105,14 +105,7 @@ class Erasures:
                         f"{path} is missing", "restore it: erased customers would come back"
                     )
                 self.root.mkdir(parents=True, exist_ok=True)
-                fresh = path.with_suffix(".new")
-                handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                with os.fdopen(handle, "w") as file:
-                    file.write(secrets.token_hex(32))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(fresh, path)
-                sync(self.root)
+                put(path, secrets.token_hex(32).encode(), 0o600)
             self._key = path.read_text("ascii").strip()
         return self._key
 

@@ -6,7 +6,6 @@ A file that lies within a longer one counts for nothing.
 """
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Table, func, select, text
 
-from careloop.durable import sync
+from careloop.durable import move, put
 from careloop.errors import CareloopError
 from careloop.ledger.database import Ledger, has_ledger, open_ledger
 from careloop.ledger.suppressions import NORMALISED_SQL
@@ -122,11 +121,7 @@ def _write_identity(ledger: Ledger, settings: Settings) -> None:
     path = folder(settings) / IDENTITY
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{uuid.uuid4().hex}")
-        partial.write_text(json.dumps({"ledger_id": ledger.fact("ledger_id")}) + "\n", "utf-8")
-        sync(partial)
-        os.replace(partial, path)
-        sync(path.parent)
+        put(path, (json.dumps({"ledger_id": ledger.fact("ledger_id")}) + "\n").encode())
 
 
 def last_seq(ledger: Ledger, table: Table) -> int:
@@ -153,11 +148,9 @@ def _export(ledger: Ledger, settings: Settings, name: str) -> int:
             for batch in rows_between(ledger, table, schema, first, last):
                 writer.write_batch(batch)
                 count += batch.num_rows
-        sync(partial)
-        os.replace(partial, target)
+        move(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-    sync(target.parent)
     return count
 
 

@@ -1,6 +1,6 @@
 """From ``fct_care_decisions`` of a published version to messages and exposures in the ledger."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from careloop.ledger.database import PLANNING, Ledger, hold_lock, utc
 from careloop.ledger.messages import CHUNK, insert_exposures, insert_new, insert_plan
 from careloop.ledger.tables import plans
 from careloop.program.model import Program
+from careloop.published import version_of
 from careloop.settings import Settings
-from careloop.warehouse import connect
+from careloop.warehouse import chunks, connect, has_tables
 
 TABLE = "fct_care_decisions"
 TOO_LATE = "not planned in time"
@@ -71,7 +72,7 @@ def plan(
     catching up after an outage sends nothing stale and uses up no caps. Raises CareloopError
     when the version has no decisions table.
     """
-    version = version_file.stem.removeprefix("marts-")
+    version = version_of(version_file)
     moment = utc(now)
     con = _open(settings, version_file)
     try:
@@ -81,7 +82,7 @@ def plan(
         _begin(ledger, program, version, moment)
         done = {"planned": 0, "expired": 0}
         seen = 0
-        for rows in _chunks(con, OUTBOX):
+        for rows in chunks(con, OUTBOX, CHUNK):
             with ledger.write() as write:
                 hold_lock(write, PLANNING)
                 new = insert_plan(write, [_message(row, program.name, moment) for row in rows])
@@ -91,7 +92,7 @@ def plan(
             if progress:
                 progress(seen, total)
         exposed = 0
-        for rows in _chunks(con, EXPOSED):
+        for rows in chunks(con, EXPOSED, CHUNK):
             with ledger.write() as write:
                 hold_lock(write, PLANNING)
                 exposed += insert_exposures(write, [{**r, "pack": program.name} for r in rows])
@@ -104,20 +105,12 @@ def plan(
 
 def _open(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
     con = connect(settings, file, read_only=True)
-    if not con.execute("select 1 from duckdb_tables() where table_name = ?", [TABLE]).fetchall():
+    if not has_tables(con, TABLE):
         con.close()
         raise CareloopError(
             f"{file.name} holds no care decisions", "run `careloop run` with this release first"
         )
     return con
-
-
-def _chunks(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[list[dict[str, Any]]]:
-    """Rows of ``sql``, some thousand at a time."""
-    result = con.execute(sql)
-    names = [column[0] for column in result.description or []]
-    while rows := result.fetchmany(CHUNK):
-        yield [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _message(row: dict[str, Any], pack: str, now: datetime) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from careloop.errors import CareloopError, GateError
+from careloop.warehouse import has_tables, rows_of
 
 TABLE = "rpt_data_quality"
 MOST_KEYS = 10
@@ -168,11 +169,6 @@ def published_results(path: Path) -> list[dict[str, Any]]:
             "run `careloop run` first",
         )
     with duckdb.connect(str(path.resolve()), read_only=True) as con:
-        known = con.execute(
-            "select count(*) from duckdb_tables() where table_name = ?", [TABLE]
-        ).fetchall()
-        if not known[0][0]:
+        if not has_tables(con, TABLE):
             raise GateError(f"{path.name} has no table {TABLE}", "run `careloop run` again")
-        cursor = con.execute(f"select * from {TABLE} order by gate desc, expectation_no")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(con, f"select * from {TABLE} order by gate desc, expectation_no")

@@ -8,10 +8,11 @@ from pathlib import Path
 import duckdb
 
 from careloop.access_log import record_all
+from careloop.durable import move, put
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.base import language
 from careloop.program.model import Program
-from careloop.published import open_published
+from careloop.published import open_published, run_of
 from careloop.registers.access import PERSONAL, Sight
 from careloop.registers.rows import Month, Registers
 from careloop.registers.source import place_of, source_text
@@ -55,25 +56,25 @@ def export(
         )
     con = open_published(settings)
     try:
-        locale, version, made_at = _run(con, program)
-        lang = lang or _language(program, locale)
+        run = run_of(con, program.name)
+        lang = lang or _language(program, run["locale"])
         name = f"{month:%Y-%m}"
         path = (path or settings.home / "registers" / f"registers-{name}.xlsx").resolve()
         done = Exported(path, None, name, lang)
         registers = Registers(settings, program, con, Month(month, program.zone), lang, sight)
-        _log(settings, program, registers, sight, version)
+        _log(settings, program, registers, sight, run["run_id"])
         path.parent.mkdir(parents=True, exist_ok=True)
         description = place_of(path)
         earlier = description.read_text("utf-8") if description.exists() else None
         text = source_text(program, path.name, lang, earlier)
         half = path.with_name(f".{path.stem}.{os.getpid()}.xlsx")
         try:
-            _write(half, registers, program, done, made_at)
+            _write(half, registers, program, done, run["as_of_utc"])
             _put(half, path, overwrite)
         finally:
             half.unlink(missing_ok=True)
         if text is not None:
-            description.write_text(text, "utf-8")
+            put(description, text.encode())
             done.source = path.parent
     except duckdb.Error as error:
         raise CareloopError(
@@ -85,19 +86,6 @@ def export(
     finally:
         con.close()
     return done
-
-
-def _run(con: duckdb.DuckDBPyConnection, program: Program) -> tuple[str, str, datetime]:
-    """Locale, run id and as_of (UTC) of the published version."""
-    pack, locale, run, as_of = con.execute(
-        "select pack, locale, run_id, as_of_utc from rpt_run"
-    ).fetchall()[0]
-    if pack != program.name:
-        raise SettingsError(
-            f"what is published is of the program {pack}, not of {program.name}",
-            f"run `careloop run --program {program.name}`, or name the other with --program",
-        )
-    return locale, run, as_of
 
 
 def _language(program: Program, locale: str) -> str:
@@ -147,4 +135,4 @@ def _put(half: Path, path: Path, overwrite: bool) -> None:
             f"{path} exists and is another one: it may hold edits",
             "load it first, then add --overwrite, or name another file with --out",
         )
-    os.replace(half, path)
+    move(half, path)

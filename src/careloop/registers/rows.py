@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 
 from careloop.contract import entities
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
+from careloop.program.dates import months_after, start_of
 from careloop.program.model import Program
 from careloop.registers.access import MASK, Sight
 from careloop.registers.words import word, words
 from careloop.settings import Settings
-from careloop.warehouse import literal
+from careloop.warehouse import chunks, literal
 
 FETCHED = 10_000
 SCORED = "('attitude', 'speed', 'efficiency')"
@@ -41,13 +41,11 @@ class Month:
 
     @property
     def until(self) -> date:
-        year, month = divmod(self.first.year * 12 + self.first.month, 12)
-        return date(year, month + 1, 1)
+        return months_after(self.first, 1)
 
     def utc(self, day: date) -> str:
         """The local midnight that begins a day, as SQL in UTC."""
-        local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.zone))
-        return f"timestamp {literal(local.astimezone(ZoneInfo('UTC')).replace(tzinfo=None))}"
+        return f"timestamp {literal(start_of(day, self.zone))}"
 
     def holds(self, column: str) -> str:
         """SQL that is true for UTC times within the month."""
@@ -85,11 +83,9 @@ class Registers:
             "tickets": self._ticket,
             "satisfaction": self._survey,
         }[register]
-        result = self.con.execute(self._select(register) + f" order by {_ORDER[register]}")
-        names = [column[0] for column in result.description or []]
-        while rows := result.fetchmany(FETCHED):
-            for row in rows:
-                yield make(dict(zip(names, row, strict=True)))
+        sql = self._select(register) + f" order by {_ORDER[register]}"
+        for rows in chunks(self.con, sql, FETCHED):
+            yield from map(make, rows)
 
     def _select(self, register: str) -> str:
         return {

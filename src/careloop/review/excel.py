@@ -1,6 +1,6 @@
 """The tables of a review as one workbook, byte for byte the same from the same review."""
 
-import os
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +12,7 @@ from unicodedata import east_asian_width
 
 import xlsxwriter
 
+from careloop.durable import put
 from careloop.errors import SettingsError
 from careloop.review.model import Column, Section, Sentence, Table
 from careloop.review.words import DIGITS, Words
@@ -68,20 +69,18 @@ def write_workbook(
     for a path that can't be written to.
     """
     sheets = list(_named(_tables(sections), TEXTS["contents"][say.language]))
-    half = path.with_name(f".{path.stem}.{os.getpid()}.xlsx")
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made, {"in_memory": True}) as book:
+        book.set_properties({"title": title, "author": "careloop", "created": made_at})
+        writer = _Writer(book, title, say)
+        writer.contents(sheets, headline)
+        for sheet in sheets:
+            writer.sheet(sheet)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with xlsxwriter.Workbook(str(half), {"in_memory": True}) as book:
-            book.set_properties({"title": title, "author": "careloop", "created": made_at})
-            writer = _Writer(book, title, say)
-            writer.contents(sheets, headline)
-            for sheet in sheets:
-                writer.sheet(sheet)
-        os.replace(half, path)
+        put(path, made.getvalue())
     except OSError as error:
         raise SettingsError(f"{path} can't be written: {error.strerror}") from error
-    finally:
-        half.unlink(missing_ok=True)
     return sheets
 
 

@@ -1,26 +1,17 @@
 """Small things several sections need."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from careloop.review.model import Column, Kind
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words
+from careloop.warehouse import has_tables
 
 
 def has(reader: Reader, *tables: str) -> bool:
     """Whether the published version has all these tables; one of an earlier release may not."""
-    listed = ", ".join(f"'{table}'" for table in tables)
-    found = reader.rows(f"select count(*) as n from duckdb_tables() where table_name in ({listed})")
-    return found[0]["n"] == len(tables)
-
-
-def midnight(reader: Reader, day: date) -> datetime:
-    """UTC time, naive as in the marts, at which a local day begins."""
-    local = datetime.combine(day, time(), ZoneInfo(reader.program.zone))
-    return local.astimezone(UTC).replace(tzinfo=None)
+    return has_tables(reader.con, *tables)
 
 
 def share(part: Any, whole: Any) -> float | None:

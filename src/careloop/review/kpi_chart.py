@@ -7,17 +7,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import duckdb
-
-from careloop.errors import CareloopError, SettingsError
+from careloop.errors import SettingsError
 from careloop.program.kpis import KPIS
 from careloop.program.model import Program
-from careloop.published import open_published
 from careloop.review import charts
+from careloop.review.reader import kpi_rows
 from careloop.review.words import Words
 from careloop.settings import Settings
+from careloop.warehouse import Row
 
-Row = dict[str, Any]
 By = Literal["segment", "stage", "tier", "region", "owner", "touchpoint", "core"]
 Every = Literal["week", "month", "quarter", "year"]
 FORMATS = (".html", ".svg", ".png")
@@ -92,7 +90,7 @@ def known_kpis(settings: Settings, version: str | None = None) -> list[Row]:
         from figures left join latest using (kpi)
         group by kpi order by kpi
     """
-    return _query(settings, sql, {}, version)
+    return kpi_rows(settings, sql, {}, version)
 
 
 def kpi_chart(
@@ -109,7 +107,7 @@ def kpi_chart(
     that there is not, or of which there are no figures."""
     _check(kpi, by, every)
     say = Words("words", language, program)
-    found = _query(settings, _ROWS, {"kpi": kpi, "by": by or "all", "every": every}, version)
+    found = kpi_rows(settings, _ROWS, {"kpi": kpi, "by": by or "all", "every": every}, version)
     known = [row for row in found if row["value"] is not None]
     if not known:
         dimension = f" by {by}" if by else ""
@@ -239,17 +237,3 @@ def _check(kpi: str, by: str | None, every: str) -> None:
     for value, allowed, what in ((by, get_args(By), "--by"), (every, get_args(Every), "--period")):
         if value is not None and value not in allowed:
             raise SettingsError(f"there is no {what} {value}", f"allowed: {', '.join(allowed)}")
-
-
-def _query(settings: Settings, sql: str, values: Row, version: str | None) -> list[Row]:
-    con = open_published(settings, version)
-    try:
-        result = con.execute(sql, values)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    except duckdb.CatalogException as error:
-        raise CareloopError(
-            "what is published has no KPIs yet", "run `careloop run` with this version of careloop"
-        ) from error
-    finally:
-        con.close()

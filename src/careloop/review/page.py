@@ -76,7 +76,7 @@ def _facts(say: Words, reader: Reader, run: Row) -> list[tuple[str, str]]:
     period = reader.period
     last = period.end_day.fromordinal(period.end_day.toordinal() - 1)
     days = say("days", first=say.date(period.first_day), last=say.date(last))
-    if reader.last_day < period.end_day:
+    if reader.until < period.end_day:
         days = f"{days} ({say('running')})"
     until = run["data_until"]
     return [

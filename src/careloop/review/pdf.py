@@ -12,6 +12,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from careloop.durable import put
 from careloop.errors import CareloopError, SettingsError
 from careloop.settings import Settings
 
@@ -114,12 +115,9 @@ def write_pdf(
         printed = Path(folder) / "page.pdf"
         _print(browser, page, printed, Path(folder) / "profile", seconds)
         data = _dated(printed.read_bytes(), made_at)
-    half = pdf.with_name(f".{pdf.name}.{os.getpid()}")
     try:
-        half.write_bytes(data)
-        os.replace(half, pdf)
+        put(pdf, data)
     except OSError as error:
-        half.unlink(missing_ok=True)
         raise SettingsError(f"{pdf} can't be written: {error.strerror}") from error
     return pdf
 

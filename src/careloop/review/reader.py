@@ -6,10 +6,13 @@ from typing import Any
 
 import duckdb
 
+from careloop.errors import CareloopError
+from careloop.program.dates import start_of
 from careloop.program.model import Program
-from careloop.review.period import Period
-
-Row = dict[str, Any]
+from careloop.program.period import Period
+from careloop.published import open_published
+from careloop.settings import Settings
+from careloop.warehouse import Row, named_in, rows_of
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,39 @@ class Reader:
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Row]:
         """The rows of a query on the marts. Named parameters $first_day, $end_day,
-        $previous_first_day and $period_type (quarter, month) are there if the query names them."""
+        $previous_first_day (local days), $starts_at, $ends_at, $previous_starts_at (the same in
+        UTC) and $period_type (quarter, month) are there if the query names them."""
+        period, zone = self.period, self.program.zone
         known = {
-            "first_day": self.period.first_day,
-            "end_day": self.period.end_day,
-            "previous_first_day": self.period.previous.first_day,
-            "period_type": self.period.kind,
+            "first_day": period.first_day,
+            "end_day": period.end_day,
+            "previous_first_day": period.previous.first_day,
+            "starts_at": start_of(period.first_day, zone),
+            "ends_at": start_of(period.end_day, zone),
+            "previous_starts_at": start_of(period.previous.first_day, zone),
+            "period_type": period.kind,
             **(parameters or {}),
         }
-        used = {name: value for name, value in known.items() if f"${name}" in sql}
-        result = self.con.execute(sql, used)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return rows_of(self.con, sql, named_in(sql, known))
 
     def title(self, row: Row, name: str = "title") -> str:
         """A row's title in the language: of the columns <name>_en and <name>_zh."""
         return row[f"{name}_{self.language}"]
 
     @property
-    def last_day(self) -> date:
-        """The last local day seen: of the period, or that before as_of while it runs."""
-        return min(self.period.end_day, self.as_of.date())
+    def until(self) -> date:
+        """The first local day after what is seen of the period."""
+        return self.period.until(self.as_of)
+
+
+def kpi_rows(settings: Settings, sql: str, values: Row, version: str | None) -> list[Row]:
+    """The rows of a query on the published KPIs; raises CareloopError where there are none."""
+    con = open_published(settings, version)
+    try:
+        return rows_of(con, sql, values)
+    except duckdb.CatalogException as error:
+        raise CareloopError(
+            "what is published has no KPIs yet", "run `careloop run` with this version of careloop"
+        ) from error
+    finally:
+        con.close()

@@ -1,6 +1,5 @@
 """Writing the review of a period from a published version."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,26 +8,22 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from careloop.durable import sync
+from careloop.durable import put
 from careloop.errors import CareloopError, SettingsError
 from careloop.program.model import Program
-from careloop.published import open_published
+from careloop.program.period import Period
+from careloop.published import open_published, run_of
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.page import render
-from careloop.review.period import Period
-from careloop.review.reader import Reader, Row
+from careloop.review.reader import Reader
 from careloop.review.sections import build_sections, headline
 from careloop.review.targets import judged, whole
 from careloop.settings import Settings
+from careloop.warehouse import Row
 
 Progress = Callable[[str], None]
 
-_RUN = """
-select
-    rpt_run.*,
-    (select max(least(max_event_at, rpt_run.as_of_utc)) from rpt_loads) as last_event_until
-from rpt_run
-"""
+_LAST_EVENT = "select max(least(max_event_at, $as_of)) from rpt_loads"
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def write(
         run = _run(con, program)
         zone = ZoneInfo(run["zone"])
         as_of = run["as_of_local"].replace(tzinfo=zone)
-        if period.first_day >= as_of.date():
+        if period.is_ahead(as_of):
             raise SettingsError(
                 f"{period.name} lies after what is published, which is as of {as_of.date()}",
                 "name an earlier period, or run `careloop run` first",
@@ -88,25 +83,13 @@ def write(
     finally:
         con.close()
     path = settings.home / "reviews" / period.name / f"review-{language}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     put(path, text.encode())
     everything = [first, *sections]
     tables = [table for section in everything for table in all_tables(section)]
     return Written(
         path.parent, path, list(first.sentences), kpis, tables, everything, language, as_of
     )
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, also when the power fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        half.write_bytes(content)
-        sync(half)
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
-    sync(path.parent)
 
 
 def all_tables(section: Section) -> list[Table]:
@@ -117,15 +100,9 @@ def all_tables(section: Section) -> list[Table]:
 
 def _run(con: duckdb.DuckDBPyConnection, program: Program) -> Row:
     """The row of rpt_run, with data_until: local time of the last event seen, or None."""
-    result = con.execute(_RUN)
-    names = [column[0] for column in result.description]
-    run = dict(zip(names, result.fetchall()[0], strict=True))
-    if run["pack"] != program.name:
-        raise SettingsError(
-            f"what is published is of the program {run['pack']}, not of {program.name}",
-            f"run `careloop run --program {program.name}`, or name the other with --program",
-        )
-    last = run["last_event_at"] or run["last_event_until"]
+    run = run_of(con, program.name)
+    loaded = con.execute(_LAST_EVENT, {"as_of": run["as_of_utc"]}).fetchall()[0][0]
+    last = run["last_event_at"] or loaded
     zone = ZoneInfo(run["zone"])
     run["data_until"] = last.replace(tzinfo=UTC).astimezone(zone) if last else None
     return run

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from careloop.rule_diff.decide import attach
+from careloop.warehouse import Row, rows_of
 
 CHANGES = ("gained", "lost", "moved", "displaced")
 
@@ -69,8 +69,8 @@ class Difference:
     """counts: rule, segment, change, decisions, customers. examples: up to ten per rule and
     change, drawn by a hash. totals: what goes out before and after, and to how many."""
 
-    counts: list[dict[str, Any]]
-    examples: list[dict[str, Any]]
+    counts: list[Row]
+    examples: list[Row]
     totals: dict[str, int]
 
 
@@ -80,11 +80,5 @@ def compare(before: Path, after: Path, examples: int = 10) -> Difference:
         attach(con, before, after)
         con.execute(_COMPARED)
         return Difference(
-            _rows(con, _COUNTS), _rows(con, _EXAMPLES, examples), _rows(con, _TOTALS)[0]
+            rows_of(con, _COUNTS), rows_of(con, _EXAMPLES, [examples]), rows_of(con, _TOTALS)[0]
         )
-
-
-def _rows(con: duckdb.DuckDBPyConnection, sql: str, *values: object) -> list[dict[str, Any]]:
-    result = con.execute(sql, list(values))
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -3,7 +3,6 @@ both only read."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 import duckdb
 
@@ -15,9 +14,8 @@ from careloop.program.conditions import Condition, condition_sql
 from careloop.program.model import Program
 from careloop.published import open_published
 from careloop.settings import Settings
-from careloop.warehouse import connect, names_of
+from careloop.warehouse import Row, connect, names_of, rows_of
 
-Row = dict[str, Any]
 # Column of the customers entity that each anniversary is of; the first order's is not there.
 ANNIVERSARIES = {
     "birthday": "birthday",
@@ -68,7 +66,7 @@ def read_facts(settings: Settings, program: Program, customer_id: str) -> Facts:
     was made by another pack."""
     con = open_published(settings)
     try:
-        run = _rows(con, "select * from rpt_run")[0]
+        run = rows_of(con, "select * from rpt_run")[0]
         if run["pack"] != program.name:
             raise SettingsError(
                 f"the published version is of {run['pack']}, not of {program.name}",
@@ -150,10 +148,4 @@ def _seen(row: Row, as_of: datetime) -> Row:
 def _of(con: duckdb.DuckDBPyConnection, facts: Facts, sql: str, order: str = "1, 2") -> list[Row]:
     """The customer's rows."""
     query = f"select * from ({sql}) where customer_id = $id order by {order}"
-    return _rows(con, query, id=facts.customer_id)
-
-
-def _rows(con: duckdb.DuckDBPyConnection, sql: str, **values: str) -> list[Row]:
-    result = con.execute(sql, values) if values else con.execute(sql)
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return rows_of(con, query, {"id": facts.customer_id})

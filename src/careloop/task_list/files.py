@@ -1,7 +1,6 @@
 """The list as a file: CSV that Excel opens right, or a workbook."""
 
 import csv
-import os
 import re
 from datetime import datetime
 from io import BytesIO, StringIO
@@ -10,6 +9,7 @@ from typing import Any
 
 import xlsxwriter
 
+from careloop.durable import put
 from careloop.errors import SettingsError
 from careloop.task_list.table import Row, headings
 from careloop.task_list.words import words
@@ -25,14 +25,9 @@ def write(found: list[Row], lang: str, form: str, path: Path) -> None:
     """Write the rows to a new file, readable to its owner only (0600); the file is complete or
     isn't there. Raises SettingsError when the folder is missing or can't be written to."""
     data = _workbook(found, lang) if form == "xlsx" else _csv(found, lang)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(half, path)
+        put(path, data, 0o600)
     except OSError as error:
-        half.unlink(missing_ok=True) if half.parent.is_dir() else None
         raise SettingsError(f"{path} can't be written: {error.strerror}", "--output") from error
 
 

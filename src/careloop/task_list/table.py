@@ -10,7 +10,7 @@ from careloop.contract import entities
 from careloop.lake.batches import Lake
 from careloop.lake.relations import current
 from careloop.program.model import Program
-from careloop.published import current_version
+from careloop.published import current_version, version_of
 from careloop.settings import Settings
 from careloop.task_list.tasks import Task
 from careloop.task_list.words import word, words
@@ -50,7 +50,7 @@ def revealed(
         seen = shown.setdefault(row["customer_id"], [])
         seen += [name for name in (*CONTACT, "say") if row.get(name) and name not in seen]
     version = current_version(settings)
-    record_all(settings, shown, why, version.stem.removeprefix("marts-") if version else "")
+    record_all(settings, shown, why, version_of(version) if version else "")
     return full
 
 

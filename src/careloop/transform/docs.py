@@ -1,13 +1,13 @@
 """dbt's documentation of the models as one page that needs neither a server nor a network."""
 
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from careloop.durable import put
 from careloop.errors import TransformError
 from careloop.home import hold
 from careloop.published import current_version, open_published
@@ -78,9 +78,7 @@ def write_docs(settings: Settings, run: RunInfo) -> Path:
             }
         page = room / "site" / "index.html"
         page.parent.mkdir(exist_ok=True)
-        half = page.with_name(f".{page.name}.{os.getpid()}")
-        half.write_text(_page(manifest, catalog), "utf-8")
-        os.replace(half, page)
+        put(page, _page(manifest, catalog).encode())
     return page
 
 

@@ -7,7 +7,6 @@ moment. So dbt compiles the models for a moment that nothing else has, and its l
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import duckdb
 
 from careloop import __version__
+from careloop.durable import put
 from careloop.errors import TransformError
 from careloop.run_info import RunInfo
 from careloop.settings import Settings
@@ -61,10 +61,7 @@ class Compiled:
         return None
 
     def keep(self, settings: Settings) -> None:
-        file = _file(settings)
-        partial = file.with_name(f".{file.name}.new")
-        partial.write_text(json.dumps(asdict(self)), "utf-8")
-        os.replace(partial, file)
+        put(_file(settings), json.dumps(asdict(self)).encode())
 
 
 def key_of(run: RunInfo, version: Path) -> str:

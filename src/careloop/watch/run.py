@@ -1,6 +1,5 @@
 """One round of the watch: from the lake, the ledger and the published version to open cases."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from time import perf_counter
 
 import duckdb
 
-from careloop.durable import sync
+from careloop.durable import move
 from careloop.errors import SettingsError
 from careloop.home import hold
 from careloop.lake.batches import Lake
@@ -18,7 +17,8 @@ from careloop.ledger.lately import write_ledger_of
 from careloop.program.model import Program
 from careloop.program.service_rules import only_service
 from careloop.program.tables import write_program_tables
-from careloop.published import WATCH, decisions_file, version_until, watch_files
+from careloop.publish import keep_decisions
+from careloop.published import WATCH, decisions_file, version_of, version_until, watch_files
 from careloop.run_info import RunInfo, run_info
 from careloop.settings import Settings
 from careloop.transform.care_inputs import REACHABILITY
@@ -95,7 +95,7 @@ def watch(
                 "run `careloop run` first",
             )
         target = apart.build / f"marts-{run.as_of_local:%Y%m%dT%H%M}{WATCH}.duckdb"
-        found = Watched(target, as_of, version.stem.removeprefix("marts-"))
+        found = Watched(target, as_of, version_of(version))
         timer = _Timer(found.seconds)
         key = key_of(run, version)
         made = Compiled.kept(apart, key)
@@ -222,23 +222,8 @@ def _leave(
     ]
     con.execute("detach results")
     if found.decided:
-        _archive(con, decisions_file(settings, run.as_of_local, watch=True))
-    sync(partial)
-    os.replace(partial, found.file)
-    sync(found.file.parent)
-
-
-def _archive(con: duckdb.DuckDBPyConnection, target: Path) -> None:
-    """Keep the decisions for `explain`, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.new")
-    con.execute(
-        f"copy (from fct_care_decisions order by decision_key) to {literal(partial)} "
-        "(format parquet, compression zstd)"
-    )
-    sync(partial)
-    os.replace(partial, target)
-    sync(target.parent)
+        keep_decisions(con, decisions_file(settings, run.as_of_local, watch=True))
+    move(partial, found.file)
 
 
 def _prune(settings: Settings, target: Path) -> None:

@@ -76,7 +76,7 @@ def _stopped(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:
     values = {
         "n": say.number(came_up),
         "days": say.number(days),
-        "of": say.number((reader.last_day - reader.period.first_day).days),
+        "of": say.number((reader.until - reader.period.first_day).days),
         "allowed": say.share(share(allowed, came_up)),
     }
     found = [Sentence("info", say("came_up", **values))]

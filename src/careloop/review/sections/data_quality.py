@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from careloop.review.figures import columns, has, midnight, share, total
+from careloop.program.dates import start_of
+from careloop.review.figures import columns, has, share, total
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -42,11 +43,7 @@ def _loads(reader: Reader) -> list[Row]:
         "select entity, count(*) as batches, sum(rows_read) as rows_read, "
         "sum(rows_loaded) as rows_loaded, sum(rows_rejected) as rows_rejected, "
         "sum(rows_held) as rows_held, max(loaded_at) as loaded_at from rpt_loads "
-        "where loaded_at >= $starts_at and loaded_at < $ends_at group by entity order by entity",
-        {
-            "starts_at": midnight(reader, reader.period.first_day),
-            "ends_at": midnight(reader, reader.period.end_day),
-        },
+        "where loaded_at >= $starts_at and loaded_at < $ends_at group by entity order by entity"
     )
 
 
@@ -110,7 +107,7 @@ def _fresh(say: Words, reader: Reader) -> list[Sentence]:
         "select entity, max(latest_event_at) as latest from meta_freshness "
         "where as_of = (select max(as_of) from meta_freshness) group by entity order by entity"
     )
-    end = midnight(reader, reader.last_day)
+    end = start_of(reader.until, reader.program.zone)
     old = []
     for row in rows:
         limit = limits.get(row["entity"], "")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from careloop.program.kpis import KPIS
-from careloop.review.figures import columns, duration, has, midnight, share
+from careloop.review.figures import columns, duration, has, share
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -43,9 +43,7 @@ def build(reader: Reader) -> Section | None:
 
 def _next_end(reader: Reader) -> date:
     """The last day of the period after the one judged."""
-    start = reader.period.end_day
-    month = start.year * 12 + start.month - 1 + (3 if reader.period.kind == "quarter" else 1)
-    return date(month // 12, month % 12 + 1, 1) - timedelta(days=1)
+    return reader.period.next.end_day - timedelta(days=1)
 
 
 def _owner_of(say: Words, kpi: str) -> str:
@@ -201,11 +199,7 @@ def _clocks(say: Words, reader: Reader) -> list[Decision]:
         where opened_at >= $starts_at and opened_at < $ends_at
         group by clock
         order by clock
-        """,
-        {
-            "starts_at": midnight(reader, reader.period.first_day),
-            "ends_at": midnight(reader, reader.period.end_day),
-        },
+        """
     )
     made = []
     for row in rows:

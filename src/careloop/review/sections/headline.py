@@ -43,9 +43,9 @@ def _caveats(reader: Reader, say: Words, rows: list[Row]) -> list[Sentence]:
     """What isn't over and what can't be judged."""
     texts = []
     period = reader.period
-    if reader.last_day < period.end_day:
+    if reader.until < period.end_day:
         name = say.period(period.first_day, period.kind)
-        texts.append(say("running", period=name, day=say.date(reader.last_day)))
+        texts.append(say("running", period=name, day=say.date(reader.until)))
     else:
         running = [title(say, row) for row in rows if not row["is_over"]]
         if running:

@@ -18,9 +18,9 @@ def build(reader: Reader) -> Section | None:
         return None
     say = words_of(reader, "retention")
     rows = reader.rows(
-        "select *, month_start < $last_day and is_complete as is_seen from rpt_retention "
+        "select *, month_start < $until and is_complete as is_seen from rpt_retention "
         "where month_start < $end_day order by cohort_month, months_since",
-        {"last_day": reader.last_day},
+        {"until": reader.until},
     )
     if not rows:
         return Section("retention", say("title"), (Sentence("info", say("none")),))

@@ -1,7 +1,7 @@
 """Service: clocks, escalations, the closed loop, pain points and whether the last were solved."""
 
 from careloop.review import charts
-from careloop.review.figures import columns, difference, duration, has, midnight, share, total
+from careloop.review.figures import columns, difference, duration, has, share, total
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -59,12 +59,7 @@ def _clocks(reader: Reader) -> list[Row]:
         group by clock
         having count(*) filter (where is_now) > 0
         order by clock
-        """,
-        {
-            "previous_starts_at": midnight(reader, reader.period.previous.first_day),
-            "starts_at": midnight(reader, reader.period.first_day),
-            "ends_at": midnight(reader, reader.period.end_day),
-        },
+        """
     )
 
 

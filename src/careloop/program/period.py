@@ -1,11 +1,12 @@
-"""Periods of a review: a quarter (2026Q3) or a month (2026-10)."""
+"""Periods that are judged: a quarter (2026Q3) or a month (2026-10)."""
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from careloop.errors import SettingsError
+from careloop.program.dates import months_after
 
 _QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])")
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
@@ -29,7 +30,20 @@ class Period:
     @property
     def previous(self) -> "Period":
         """The period before, of the same kind."""
-        return _period(self.kind, _plus_months(self.first_day, -_MONTHS[self.kind]))
+        return _period(self.kind, months_after(self.first_day, -_MONTHS[self.kind]))
+
+    @property
+    def next(self) -> "Period":
+        """The period after, of the same kind."""
+        return _period(self.kind, self.end_day)
+
+    def is_ahead(self, as_of: datetime) -> bool:
+        """Whether no day of it was over at a local time."""
+        return as_of.date() <= self.first_day
+
+    def until(self, as_of: datetime) -> date:
+        """The first local day after what is seen of it at a local time."""
+        return min(self.end_day, as_of.date())
 
 
 _MONTHS = {"quarter": 3, "month": 1}
@@ -50,13 +64,8 @@ def parse_period(text: str) -> Period:
 def last_period(kind: Literal["quarter", "month"], day: date) -> Period:
     """The last period of a kind that was over when ``day`` began."""
     months = (day.month - 1) % _MONTHS[kind]
-    return _period(kind, _plus_months(day.replace(day=1), -months)).previous
+    return _period(kind, months_after(day.replace(day=1), -months)).previous
 
 
 def _period(kind: Literal["quarter", "month"], first_day: date) -> Period:
-    return Period(kind, first_day, _plus_months(first_day, _MONTHS[kind]))
-
-
-def _plus_months(day: date, months: int) -> date:
-    month = day.year * 12 + day.month - 1 + months
-    return date(month // 12, month % 12 + 1, 1)
+    return Period(kind, first_day, months_after(first_day, _MONTHS[kind]))
