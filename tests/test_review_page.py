@@ -9,10 +9,12 @@ import string
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -20,7 +22,9 @@ import pytest
 from careloop.errors import SettingsError
 from careloop.review import Written, parse_period, write
 from careloop.review.model import Chart, Section, Sentence, Table
+from careloop.review.reader import Reader
 from careloop.review.sections import ORDER
+from careloop.review.targets import foremost, free, history
 from careloop.review.words import Words, texts
 from careloop.review.write import put
 from careloop.settings import Settings
@@ -234,6 +238,32 @@ def test_targets_are_judged_by_the_last_period_seen(ugly: Written) -> None:
     spec = next(c for c in charts(section(ugly, "kpis")) if c.id == "trend-target_1").spec
     seen = re.findall(r'"period": "([0-9-]+)"', json.dumps(spec))
     assert max(seen) == "2026-09"
+
+
+def test_as_the_next_period_begins_it_is_not_shown_yet(ugly: Written) -> None:
+    # The review by schedule is made from marts of the very moment at which the quarter ends.
+    file = ugly.html.parents[2] / "published" / "marts.duckdb"
+    with duckdb.connect(str(file), read_only=True) as con:
+        period = parse_period("2026Q3")
+        end = datetime.combine(period.end_day, time(), ZoneInfo("Asia/Shanghai"))
+        read = Reader(con, pack(UGLY), period, "en", end)
+        for rows in (*history(read).values(), *free(read).values()):
+            assert max(row["period_end"] for row in rows) <= period.end_day
+        early = replace(read, as_of=end - timedelta(days=1))
+        assert any(
+            row["period_end"] == period.end_day for rows in history(early).values() for row in rows
+        )
+
+
+def test_of_several_targets_on_a_figure_the_foremost_is_told() -> None:
+    row = {"kpi": "a", "period_start": 1, "slice_kind": "all", "slice": "(all)"}
+    rows = [
+        {**row, "target_no": 1, "is_critical": False},
+        {**row, "target_no": 2, "is_critical": True},
+        {**row, "target_no": 3, "is_critical": False, "slice": "other"},
+        {**row, "target_no": 4, "is_critical": False, "slice": "other"},
+    ]
+    assert [r["target_no"] for r in foremost(rows)] == [2, 3]
 
 
 def test_a_running_period_says_so(tmp_path: Path) -> None:

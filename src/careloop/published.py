@@ -37,10 +37,34 @@ def open_published(settings: Settings, version: str | None = None) -> duckdb.Duc
     return duckdb.connect(str(path), read_only=True)
 
 
+def check_known(con: duckdb.DuckDBPyConnection, name: str, first_day: date, end_day: date) -> None:
+    """Raises SettingsError where no KPI was counted for a quarter or month: it ended before the
+    data began, or longer ago than the pack keeps. Says nothing of versions without KPIs."""
+    table = "select count(*) from duckdb_tables() where table_name = 'rpt_kpis'"
+    if not con.execute(table).fetchall()[0][0]:
+        return
+    period_type = "quarter" if (end_day - first_day).days > 31 else "month"
+    known, first = con.execute(
+        "select count(*) filter (where period_start = ?), min(period_start) from rpt_kpis "
+        "where period_type = ?",
+        [first_day, period_type],
+    ).fetchall()[0]
+    if not known:
+        raise SettingsError(
+            f"what is published tells nothing of {name}: its figures begin with {first}",
+            "name a later period; operation.kpi_quarters and kpi_months say how many are kept",
+        )
+
+
 def versions(settings: Settings) -> list[str]:
     """Names of the published versions, oldest first."""
     names = sorted(path.stem for path in settings.published.glob("marts-*.duckdb"))
     return [name.removeprefix("marts-") for name in names]
+
+
+def version_files(settings: Settings) -> list[Path]:
+    """The files of the published versions, oldest first."""
+    return [settings.published / f"marts-{name}.duckdb" for name in versions(settings)]
 
 
 def version_before(settings: Settings, as_of_local: datetime) -> Path | None:

@@ -17,7 +17,7 @@ from careloop.escalate.operators import KPI, Notice, Told, tell_operators
 from careloop.escalate.words import say as tell
 from careloop.program.base import language as language_of
 from careloop.program.model import Program
-from careloop.published import open_published, version_day, versions
+from careloop.published import check_known, open_published, version_day, versions
 from careloop.review import Period, Written, write
 from careloop.review.excel import write_workbook
 from careloop.review.model import Section
@@ -116,12 +116,14 @@ def marts_for(
     settings: Settings, program: Program, period: Period, version: str | None = None
 ) -> Marts:
     """The published version to judge a period by: the current one unless it is named. Raises
-    SettingsError where it is of another program or from before the period."""
+    SettingsError where it is of another program, from before the period or long after it."""
     con = open_published(settings, version)
     try:
         pack, run_id, local = con.execute(
             "select pack, run_id, as_of_local from rpt_run"
         ).fetchall()[0]
+        if pack == program.name and local.date() >= period.first_day:
+            check_known(con, period.name, period.first_day, period.end_day)
     finally:
         con.close()
     if pack != program.name:
@@ -132,7 +134,7 @@ def marts_for(
     if local.date() < period.first_day or local == _start(period.first_day):
         raise SettingsError(
             f"{period.name} had not begun when the marts were built, as of {local:%Y-%m-%d %H:%M}",
-            f"run `careloop run --as-of {period.end_day}` first, or name an earlier period",
+            "name an earlier period, or run `careloop run` once it has begun",
         )
     name = version or next(v for v in reversed(versions(settings)) if v.endswith(run_id))
     return Marts(name, local.replace(tzinfo=ZoneInfo(program.zone)))

@@ -81,6 +81,8 @@ left join rpt_kpis using (kpi, period_type, period_start, slice_kind, slice)
 where
     targets.slice_kind <> 'owner'
     and least(targets.period_end, $as_of_on) <= $end_day
+    -- As the next period begins it is not over, but has nothing to show either.
+    and (targets.period_end <= $end_day or $as_of_on < $end_day)
     -- A baseline's period may lie long before.
     and targets.period_end > $end_day - to_months(case targets.period_type
         when 'week' then 3 when 'month' then 13 else 21
@@ -105,7 +107,7 @@ seen as (
 select seen.*, dim_kpis.kpi_no, dim_kpis.is_watched
 from seen
 inner join dim_kpis using (kpi)
-where seen_until <= $end_day
+where seen_until <= $end_day and (period_end <= $end_day or $as_of_on < $end_day)
 order by seen.period_type, dim_kpis.kpi_no, seen.seen_until, seen.period_start
 """
 
@@ -144,6 +146,14 @@ def free(reader: Reader) -> dict[str, list[Row]]:
 def whole(rows: list[Row]) -> list[Row]:
     """Those that are not of one owner."""
     return [row for row in rows if row["slice_kind"] != "owner"]
+
+
+def foremost(rows: list[Row]) -> list[Row]:
+    """One row per figure: of several targets on it the critical one, then the first."""
+    first: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: (not row["is_critical"], row["target_no"])):
+        first.setdefault((row["kpi"], row["period_start"], row["slice_kind"], row["slice"]), row)
+    return sorted(first.values(), key=lambda row: row["target_no"])
 
 
 def title(say: Words, row: Row) -> str:

@@ -1,7 +1,5 @@
 {#- What a run finds as a day begins came of the days before: a change found at the first moment of
     a quarter belongs to the quarter that has just ended. #}
-{%- set just_before = "as_of - interval '1' microsecond" -%}
-
 with
 
 recorded as (
@@ -10,7 +8,7 @@ recorded as (
         dimension,
         from_value,
         to_value,
-        {{ local_date(just_before) }} as moved_on,
+        {{ last_day_seen("as_of") }} as moved_on,
         as_of
     from {{ ref("fct_customer_changes") }}
     where dimension in ('segment', 'stage')

@@ -5,6 +5,7 @@ from datetime import timedelta
 from careloop.review.figures import columns, has, midnight, share, total
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.reader import Reader, Row
+from careloop.review.targets import judged
 from careloop.review.words import Words, words_of
 
 SHOWN = 8
@@ -136,7 +137,7 @@ def _unknown(say: Words, gaps: list[Row]) -> list[Sentence]:
 
 def _small(say: Words, reader: Reader) -> list[Sentence]:
     """KPIs whose sample is too small to judge, and those without any data."""
-    if not has(reader, "rpt_kpis"):
+    if not has(reader, "rpt_kpis", "rpt_kpi_targets"):
         return []
     least = reader.program.operation.min_sample
     rows = reader.rows(
@@ -145,6 +146,9 @@ def _small(say: Words, reader: Reader) -> list[Sentence]:
         "and denominator < $least order by kpi",
         {"least": least},
     )
+    # What is judged over another period is no smaller for that.
+    longer = {r["kpi"] for r in judged(reader) if r["period_type"] != reader.period.kind}
+    rows = [row for row in rows if row["kpi"] not in longer]
     if not rows:
         return []
     named = say.listing([say.kpi(row["kpi"]) for row in rows[:SHOWN]])

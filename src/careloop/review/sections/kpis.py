@@ -5,6 +5,7 @@ from careloop.review.model import Chart, Column, Section, Sentence, Table, Tone
 from careloop.review.reader import Reader, Row
 from careloop.review.targets import (
     STATES,
+    foremost,
     free,
     history,
     judged,
@@ -54,7 +55,14 @@ def _sentences(say: Words, rows: list[Row]) -> tuple[Sentence, ...]:
     if not rows:
         return (Sentence("info", say("none")),)
     counts = Sentence("info", say("counts", n=len(rows), **count(rows)))
-    told = [_sentence(say, row) for row in rows if row["state"] != "not_enough_data"]
+    known = [row for row in rows if row["state"] != "not_enough_data"]
+    # The headline has no room for the same figure twice.
+    first = {
+        id(row)
+        for state in _RANKS
+        for row in foremost([row for row in known if row["state"] == state])
+    }
+    told = [_sentence(say, row, ranked=id(row) in first) for row in known]
     return (counts, *told, *_unknown(say, rows))
 
 
@@ -84,7 +92,7 @@ def _named(say: Words, row: Row, lacks: str) -> str:
     return f"{name} ({say.number(row['denominator'])})" if lacks == "too_few" else name
 
 
-def _sentence(say: Words, row: Row) -> Sentence:
+def _sentence(say: Words, row: Row, *, ranked: bool) -> Sentence:
     state = row["state"]
     usual, critical = _RANKS[state]
     rank = critical if row["is_critical"] else usual
@@ -100,7 +108,7 @@ def _sentence(say: Words, row: Row) -> Sentence:
         due=say.date(row["due_on"]) if row["due_on"] else "",
         change=_change(say, row),
     )
-    return Sentence(_TONES[state], text, round(rank, 3), is_for_headline=True)
+    return Sentence(_TONES[state], text, round(rank, 3) if ranked else 0, is_for_headline=True)
 
 
 def target_words(say: Words, row: Row) -> str:
