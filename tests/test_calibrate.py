@@ -23,6 +23,7 @@ from careloop.calibrate.dormancy import dormancy, returns
 from careloop.calibrate.draft import Draft
 from careloop.calibrate.drift import stability_index
 from careloop.calibrate.edit import CannotEdit, Change, PackText, value_at
+from careloop.calibrate.judge import _verdict
 from careloop.calibrate.marts import Marts
 from careloop.calibrate.rules import rules
 from careloop.calibrate.say import templates
@@ -753,6 +754,15 @@ def test_what_was_taken_is_judged(tmp_path: Path) -> None:
     made = section(found, "zh")
     assert any("未采纳" in s.text for s in made.sentences)
     assert {s.tone for s in made.sentences} >= {"good", "bad"}
+
+
+@pytest.mark.parametrize(
+    ("actual", "verdict"),
+    [(0.096, "kept"), (0.10, "kept"), (0.112, "not_kept"), (0.141, "not_kept"), (0.03, "not_kept")],
+)
+def test_a_share_that_moved_away_is_not_as_promised(actual: float, verdict: str) -> None:
+    # Promised was a small step, within the tolerance of staying where it was.
+    assert _verdict(0.112, 0.096, actual, "near", 0.05) == verdict
 
 
 def test_what_was_taken_but_not_built_is_not_judged(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from careloop.review import Written, parse_period, write
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader
 from careloop.review.sections import ORDER
+from careloop.review.sections.kpis import _lacks
 from careloop.review.targets import foremost, free, history
 from careloop.review.words import Words, texts
 from careloop.review.write import put
@@ -299,6 +300,15 @@ def test_what_cannot_be_judged_says_why(ugly: Written) -> None:
     shown = {row["id"]: row for row in table(ugly, "kpis").rows}
     assert all(shown[row["target_id"]]["attainment"] is None for row in unknown)
     assert "without enough data" in said
+
+
+def test_a_target_ahead_without_a_baseline_has_cases_enough() -> None:
+    row = {"denominator": 31, "target": 0.9, "is_state": False}
+    assert _lacks(row, 30) == "no_baseline"
+    assert _lacks(row, 32) == "too_few"
+    assert _lacks({**row, "is_state": True}, 32) == "no_baseline"
+    assert _lacks({**row, "target": None}, 32) == "no_target"
+    assert _lacks({**row, "denominator": 0}, 30) == "no_cases"
 
 
 def test_many_owners_are_listed_in_the_workbook_only(ugly: Written, pages: dict[str, Page]) -> None:

@@ -99,8 +99,9 @@ def _verdict(
     better: str,
     tolerance: float,
 ) -> str:
-    """kept: a share within the tolerance of the promise; of what should be small or large, at
-    least as good, give or take that share of it. better: nearer to the promise than before."""
+    """kept: a share within the tolerance of the promise and nearer to it than before; of what
+    should be small or large, at least as good, give or take that share of it. better: nearer to
+    the promise than before."""
     if actual is None or promised is None:
         return "unknown"
     room = tolerance if better == "near" else tolerance * abs(promised)
@@ -109,9 +110,10 @@ def _verdict(
         "less": actual - promised,
         "more": promised - actual,
     }[better]
-    if gap <= room + 1e-9:
+    away = None if before is None else abs(before - promised)
+    if gap <= room + 1e-9 and (better != "near" or not away or gap < away):
         return "kept"
-    if before is not None and abs(actual - promised) < abs(before - promised):
+    if away is not None and abs(actual - promised) < away:
         return "better"
     return "not_kept"
 

@@ -39,7 +39,8 @@ def build(reader: Reader) -> Section:
     others = _free(say, reader)
     if others.rows:
         blocks.append(others)
-    return Section("kpis", say("title"), _sentences(say, targets), tuple(blocks))
+    sentences = _sentences(say, targets, reader.program.operation.min_sample)
+    return Section("kpis", say("title"), sentences, tuple(blocks))
 
 
 def _first(row: Row) -> tuple[int, bool, int, str]:
@@ -51,7 +52,7 @@ def count(rows: list[Row]) -> dict[str, int]:
     return {state: sum(row["state"] == state for row in rows) for state in STATES}
 
 
-def _sentences(say: Words, rows: list[Row]) -> tuple[Sentence, ...]:
+def _sentences(say: Words, rows: list[Row], least: int) -> tuple[Sentence, ...]:
     if not rows:
         return (Sentence("info", say("none")),)
     counts = Sentence("info", say("counts", n=len(rows), **count(rows)))
@@ -63,15 +64,15 @@ def _sentences(say: Words, rows: list[Row]) -> tuple[Sentence, ...]:
         for row in foremost([row for row in known if row["state"] == state])
     }
     told = [_sentence(say, row, ranked=id(row) in first) for row in known]
-    return (counts, *told, *_unknown(say, rows))
+    return (counts, *told, *_unknown(say, rows, least))
 
 
-def _unknown(say: Words, rows: list[Row]) -> list[Sentence]:
+def _unknown(say: Words, rows: list[Row], least: int) -> list[Sentence]:
     """The targets that can't be judged, by what they lack; critical ones are worth knowing."""
     why: dict[str, list[Row]] = {}
     for row in rows:
         if row["state"] == "not_enough_data":
-            why.setdefault(_lacks(row), []).append(row)
+            why.setdefault(_lacks(row, least), []).append(row)
     return [
         Sentence(
             "info",
@@ -81,10 +82,12 @@ def _unknown(say: Words, rows: list[Row]) -> list[Sentence]:
     ]
 
 
-def _lacks(row: Row) -> str:
+def _lacks(row: Row, least: int) -> str:
     if not row["denominator"]:
         return "no_cases"
-    return "no_target" if row["target"] is None else "too_few"
+    if row["target"] is None:
+        return "no_target"
+    return "too_few" if row["denominator"] < least and not row["is_state"] else "no_baseline"
 
 
 def _named(say: Words, row: Row, lacks: str) -> str:
@@ -99,12 +102,14 @@ def _sentence(say: Words, row: Row, *, ranked: bool) -> Sentence:
     if row["attainment"] is not None:
         # The further off the target, the more it matters.
         rank += min(4.0, abs(1 - row["attainment"]) * 4)
+    is_ahead = row["due_on"] is not None and row["due_on"] > row["period_end"]
     text = say(
-        state,
+        "behind" if state == "missed" and is_ahead else state,
         kpi=title(say, row),
         period=period_text(say, row),
         value=say.value(row["value"], row["unit"]),
         target=target_words(say, row),
+        expected=say.value(row["expected_now"], row["unit"]),
         due=say.date(row["due_on"]) if row["due_on"] else "",
         change=_change(say, row),
     )
