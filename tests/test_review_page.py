@@ -20,6 +20,7 @@ import duckdb
 import pytest
 
 from careloop.errors import SettingsError
+from careloop.program.goals import WatchedKpi
 from careloop.review import Written, parse_period, write
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader
@@ -254,6 +255,25 @@ def test_as_the_next_period_begins_it_is_not_shown_yet(ugly: Written) -> None:
         assert any(
             row["period_end"] == period.end_day for rows in history(early).values() for row in rows
         )
+
+
+def test_what_is_watched_by_the_month_is_shown_beside_its_quarterly_target(
+    ugly: Written,
+) -> None:
+    program = pack(UGLY)
+    with duckdb.connect(
+        str(ugly.html.parents[2] / "published" / "marts.duckdb"), read_only=True
+    ) as con:
+        sql = "from rpt_kpi_targets where slice_kind = 'all' and period_type = 'quarter'"
+        kpi = con.execute(f"select kpi {sql} and kpi in (select kpi from rpt_kpis where "
+                          "period_type = 'month' and slice_kind = 'all') and kpi not in (select kpi "
+                          "from rpt_kpi_targets where period_type = 'month') order by kpi"
+                          ).fetchall()[0][0]  # fmt: skip
+        read = Reader(con, program, parse_period("2026Q3"), "en", datetime(2026, 10, 20))
+        assert kpi not in free(read)
+        goals = program.goals.model_copy(update={"watched": [WatchedKpi(kpi=kpi, every="month")]})
+        watching = replace(read, program=program.model_copy(update={"goals": goals}))
+        assert {row["period_type"] for row in free(watching)[kpi]} == {"month"}
 
 
 def test_of_several_targets_on_a_figure_the_foremost_is_told() -> None:

@@ -93,15 +93,24 @@ order by targets.target_id, least(targets.period_end, $as_of_on), targets.period
 _FREE = """
 with
 
+aims as (
+    select distinct kpi, period_type
+    from rpt_kpi_targets
+    where slice_kind = 'all'
+),
+
 seen as (
-    select *, least(period_end, $as_of_on) as seen_until
+    select
+        *,
+        least(period_end, $as_of_on) as seen_until,
+        kpi in (select kpi from aims) as has_target
     from rpt_kpis
     where
         slice_kind = 'all'
         and period_end > $end_day - to_months(case period_type
             when 'week' then 3 when 'month' then 13 else 21
         end)
-        and kpi not in (select kpi from rpt_kpi_targets where slice_kind = 'all')
+        and (kpi, period_type) not in (select (kpi, period_type) from aims)
 )
 
 select seen.*, dim_kpis.kpi_no, dim_kpis.is_watched
@@ -134,10 +143,13 @@ def history(reader: Reader) -> dict[str, list[Row]]:
 
 def free(reader: Reader) -> dict[str, list[Row]]:
     """Per KPI without a target its values by period, the oldest first: over weeks, months or
-    years if the pack watches it so, else over periods like the review's."""
+    years if the pack watches it so, else over periods like the review's. A KPI with a target is
+    there if the pack watches it over other periods too."""
     every = {watched.kpi: watched.every for watched in reader.program.goals.watched}
     found: dict[str, list[Row]] = {}
     for row in reader.rows(_FREE, _as_of(reader)):
+        if row["has_target"] and row["kpi"] not in every:
+            continue
         if row["period_type"] == every.get(row["kpi"], reader.period.kind):
             found.setdefault(row["kpi"], []).append(row)
     return found
