@@ -36,6 +36,7 @@ from careloop.judge.calibration_section import section
 from careloop.program.load import load_program
 from careloop.program.measures import MEASURES
 from careloop.program.model import Program
+from careloop.published import query, versions
 from careloop.review.model import Section
 from careloop.review.period import Period, parse_period
 from careloop.settings import PROJECT_ROOT, Settings, load_settings
@@ -863,7 +864,11 @@ def test_company(company: Company, tmp_path: Path) -> None:
     settings: Settings = company.settings.model_copy(update={"home": home})
     program = load_program("retail_care")
     found = calibrate(settings, program, QUARTER)
-    now = dict(company.rows("select segment, actual_share from rpt_segment_shares"))
+    # Where they stood as the quarter ended, which is not where they stand a month later.
+    assert found.standings_as_of.date() >= QUARTER.end_day
+    day = f"{found.standings_as_of:%Y%m%dT%H%M}"
+    version = next(v for v in versions(settings) if v.startswith(day))
+    now = dict(query(settings, "select segment, actual_share from rpt_segment_shares", version)[1])
     shares = {r["value"]: r["share"] for r in found.shares if r["dimension"] == "segment"}
     assert shares == {s: pytest.approx(v, abs=1e-6) for s, v in now.items()}
     assert company.one("select count(*) from rpt_return_intervals") > 100
