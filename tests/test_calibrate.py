@@ -23,6 +23,7 @@ from careloop.calibrate.dormancy import dormancy, returns
 from careloop.calibrate.draft import Draft
 from careloop.calibrate.drift import stability_index
 from careloop.calibrate.edit import CannotEdit, Change, PackText, value_at
+from careloop.calibrate.judge import _verdict
 from careloop.calibrate.marts import Marts
 from careloop.calibrate.rules import rules
 from careloop.calibrate.say import templates
@@ -36,6 +37,7 @@ from careloop.program.load import load_program
 from careloop.program.measures import MEASURES
 from careloop.program.model import Program
 from careloop.program.period import Period, parse_period
+from careloop.published import query, versions
 from careloop.review.model import Section
 from careloop.settings import PROJECT_ROOT, Settings, load_settings
 from conftest import Company
@@ -755,6 +757,47 @@ def test_what_was_taken_is_judged(tmp_path: Path) -> None:
     assert {s.tone for s in made.sentences} >= {"good", "bad"}
 
 
+@pytest.mark.parametrize(
+    ("actual", "verdict"),
+    [(0.096, "kept"), (0.10, "kept"), (0.112, "not_kept"), (0.141, "not_kept"), (0.03, "not_kept")],
+)
+def test_a_share_that_moved_away_is_not_as_promised(actual: float, verdict: str) -> None:
+    # Promised was a small step, within the tolerance of staying where it was.
+    assert _verdict(0.112, 0.096, actual, "near", 0.05) == verdict
+
+
+def test_what_was_taken_but_not_built_is_not_judged(tmp_path: Path) -> None:
+    world = World(tmp_path).customers()
+    world.calibrate()
+    later = World(tmp_path, as_of="2027-01-01").customers()
+    later.run("update rpt_run set pack_hash = ?", world.program.hash)
+    file = world.pack / "program.yml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("spend_rank, at_least: 0.8}", "spend_rank, at_least: 0.9}"))
+    found = later.calibrate(parse_period("2026Q4"))
+    judged = {j.id: j for j in found.judged}["segments.core.when.at_least"]
+    assert (judged.state, judged.kept) == ("waiting", ())
+    assert "built before" in judged.text.en
+    assert "taken, not yet in use" in _texts(section(found, "en"))
+
+
+def test_customers_stand_where_they_did_when_the_period_ended(tmp_path: Path) -> None:
+    end = World(tmp_path).customers()
+    # Two months later a tenth of them is left.
+    late = World(tmp_path, as_of="2026-12-01").customers(f"{CUSTOMERS} limit 100")
+    # The version of the period's end was built with another pack: nobody knows who stood where.
+    found = late.calibrate()
+    assert found.customers == 100
+    assert any("as of 2026-12-01" in finding.text.en for finding in found.findings)
+    end.run("update rpt_run set pack_hash = ?", end.program.hash)
+    found = late.calibrate()
+    assert (found.customers, str(found.standings_as_of.date())) == (1000, AS_OF)
+    assert found.as_of.date() == date(2026, 12, 1)
+    assert not any("kept" in finding.text.en for finding in found.findings)
+    # A version of the middle of a period knows nothing of its end.
+    assert late.calibrate(parse_period("2026Q4")).customers == 100
+
+
 def test_periods_and_packs_that_do_not_fit(quarter: World) -> None:
     with pytest.raises(SettingsError, match="begins after"):
         quarter.calibrate(parse_period("2026Q4"))
@@ -762,6 +805,15 @@ def test_periods_and_packs_that_do_not_fit(quarter: World) -> None:
     with pytest.raises(SettingsError, match="is of the pack retail_care"):
         calibrate(quarter.settings, other, QUARTER)
     assert quarter.marts(parse_period("2026-09")).until == date(2026, 10, 1)
+
+
+def test_a_quarter_nothing_is_known_of_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path).customers()
+    world.run("create table rpt_kpis as select 'quarter' as period_type, "
+              "date '2026-07-01' as period_start, date '2026-10-01' as period_end")  # fmt: skip
+    assert world.calibrate().customers == 1000
+    with pytest.raises(SettingsError, match="nothing of 2020Q1: its figures begin with 2026-07-01"):
+        world.calibrate(parse_period("2020Q1"))
 
 
 def test_texts_are_complete(quarter: World) -> None:
@@ -812,7 +864,11 @@ def test_company(company: Company, tmp_path: Path) -> None:
     settings: Settings = company.settings.model_copy(update={"home": home})
     program = load_program("retail_care")
     found = calibrate(settings, program, QUARTER)
-    now = dict(company.rows("select segment, actual_share from rpt_segment_shares"))
+    # Where they stood as the quarter ended, which is not where they stand a month later.
+    assert found.standings_as_of.date() >= QUARTER.end_day
+    day = f"{found.standings_as_of:%Y%m%dT%H%M}"
+    version = next(v for v in versions(settings) if v.startswith(day))
+    now = dict(query(settings, "select segment, actual_share from rpt_segment_shares", version)[1])
     shares = {r["value"]: r["share"] for r in found.shares if r["dimension"] == "segment"}
     assert shares == {s: pytest.approx(v, abs=1e-6) for s, v in now.items()}
     assert company.one("select count(*) from rpt_return_intervals") > 100

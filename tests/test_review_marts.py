@@ -127,7 +127,7 @@ def test_migration_reconciles_with_new_moved_erased_and_gone() -> None:
         # Erased on 20 August; what the pseudonym does later is nobody's movement.
         ("erased-c", None, "core", "2026-07-02"), ("erased-c", "core", "dormant", "2026-09-05"),
         # Erased before the first run, and erased only after as_of.
-        ("erased-d", None, "new", "2026-08-01"), ("erased-e", None, "new", "2026-08-01"),
+        ("erased-d", None, "new", "2026-08-02"), ("erased-e", None, "new", "2026-08-02"),
         # Erased, and then gone from the data.
         ("erased-f", None, "new", "2026-07-02"), ("erased-f", "new", None, "2026-10-02"),
     )  # fmt: skip
@@ -158,6 +158,26 @@ def test_migration_reconciles_with_new_moved_erased_and_gone() -> None:
         mine = [r for r in rows if (r["period_type"], r["period_start"], r["dimension"]) == key]
         shares = [r["actual_share"] for r in mine if r["actual_share"] is not None]
         assert sum(shares) == pytest.approx(1 if any(r["closing"] for r in mine) else 0)
+
+
+def test_what_a_run_finds_as_a_quarter_begins_is_of_the_one_that_ended() -> None:
+    # Else a history of monthly runs shows every quarter's customers as they were a month before.
+    one = Marts()
+    one.changes(
+        "segment",
+        ("a", None, "new", "2026-07-01"), ("a", "new", "core", "2026-10-01"),
+        ("b", None, "new", "2026-07-01"), ("b", "new", "core", "2026-10-02"),
+    )  # fmt: skip
+    one.models.run("rpt_segment_flows", "rpt_segment_migration")
+    found = {
+        (r["period_start"].isoformat(), r["value"]): (r["opening"], r["closing"])
+        for r in one.rows("rpt_segment_migration", "period_type = 'quarter'")
+        if r["dimension"] == "segment"
+    }
+    assert found["2026-04-01", "new"] == (0, 2)
+    assert found["2026-07-01", "new"] == (2, 1)
+    assert found["2026-07-01", "core"] == (0, 1)
+    assert found["2026-10-01", "core"] == (1, 2)
 
 
 def test_retention_is_what_counting_by_hand_gives(marts: Marts) -> None:

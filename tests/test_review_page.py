@@ -9,19 +9,25 @@ import string
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 
 from careloop.durable import put
 from careloop.errors import SettingsError
+from careloop.program.goals import WatchedKpi
 from careloop.review import Written, parse_period, write
 from careloop.review.model import Chart, Section, Sentence, Table
+from careloop.review.reader import Reader
 from careloop.review.sections import ORDER
+from careloop.review.sections.kpis import _lacks
+from careloop.review.targets import foremost, free, history
 from careloop.review.words import Words, texts
 from careloop.settings import Settings
 from review_world import AS_OF, EVIL, LONG, make_world, pack
@@ -236,6 +242,51 @@ def test_targets_are_judged_by_the_last_period_seen(ugly: Written) -> None:
     assert max(seen) == "2026-09"
 
 
+def test_as_the_next_period_begins_it_is_not_shown_yet(ugly: Written) -> None:
+    # The review by schedule is made from marts of the very moment at which the quarter ends.
+    file = ugly.html.parents[2] / "published" / "marts.duckdb"
+    with duckdb.connect(str(file), read_only=True) as con:
+        period = parse_period("2026Q3")
+        end = datetime.combine(period.end_day, time(), ZoneInfo("Asia/Shanghai"))
+        read = Reader(con, pack(UGLY), period, "en", end)
+        for rows in (*history(read).values(), *free(read).values()):
+            assert max(row["period_end"] for row in rows) <= period.end_day
+        early = replace(read, as_of=end - timedelta(days=1))
+        assert any(
+            row["period_end"] == period.end_day for rows in history(early).values() for row in rows
+        )
+
+
+def test_what_is_watched_by_the_month_is_shown_beside_its_quarterly_target(
+    ugly: Written,
+) -> None:
+    program = pack(UGLY)
+    with duckdb.connect(
+        str(ugly.html.parents[2] / "published" / "marts.duckdb"), read_only=True
+    ) as con:
+        sql = "from rpt_kpi_targets where slice_kind = 'all' and period_type = 'quarter'"
+        kpi = con.execute(f"select kpi {sql} and kpi in (select kpi from rpt_kpis where "
+                          "period_type = 'month' and slice_kind = 'all') and kpi not in (select kpi "
+                          "from rpt_kpi_targets where period_type = 'month') order by kpi"
+                          ).fetchall()[0][0]  # fmt: skip
+        read = Reader(con, program, parse_period("2026Q3"), "en", datetime(2026, 10, 20))
+        assert kpi not in free(read)
+        goals = program.goals.model_copy(update={"watched": [WatchedKpi(kpi=kpi, every="month")]})
+        watching = replace(read, program=program.model_copy(update={"goals": goals}))
+        assert {row["period_type"] for row in free(watching)[kpi]} == {"month"}
+
+
+def test_of_several_targets_on_a_figure_the_foremost_is_told() -> None:
+    row = {"kpi": "a", "period_start": 1, "slice_kind": "all", "slice": "(all)"}
+    rows = [
+        {**row, "target_no": 1, "is_critical": False},
+        {**row, "target_no": 2, "is_critical": True},
+        {**row, "target_no": 3, "is_critical": False, "slice": "other"},
+        {**row, "target_no": 4, "is_critical": False, "slice": "other"},
+    ]
+    assert [r["target_no"] for r in foremost(rows)] == [2, 3]
+
+
 def test_a_running_period_says_so(tmp_path: Path) -> None:
     running = review(tmp_path, "service_desk", "en", ugly=False, period="2026Q4")
     said = [sentence.text for sentence in running.headline if sentence.tone == "info"]
@@ -269,6 +320,15 @@ def test_what_cannot_be_judged_says_why(ugly: Written) -> None:
     shown = {row["id"]: row for row in table(ugly, "kpis").rows}
     assert all(shown[row["target_id"]]["attainment"] is None for row in unknown)
     assert "without enough data" in said
+
+
+def test_a_target_ahead_without_a_baseline_has_cases_enough() -> None:
+    row = {"denominator": 31, "target": 0.9, "is_state": False}
+    assert _lacks(row, 30) == "no_baseline"
+    assert _lacks(row, 32) == "too_few"
+    assert _lacks({**row, "is_state": True}, 32) == "no_baseline"
+    assert _lacks({**row, "target": None}, 32) == "no_target"
+    assert _lacks({**row, "denominator": 0}, 30) == "no_cases"
 
 
 def test_many_owners_are_listed_in_the_workbook_only(ugly: Written, pages: dict[str, Page]) -> None:

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from careloop.errors import CareloopError, SettingsError
+from careloop.program.period import Period
 from careloop.settings import Settings
-from careloop.warehouse import Row, rows_of
+from careloop.warehouse import Row, has_tables, rows_of
 
 LINK = "marts.duckdb"
 # Ending of the names of what the watch leaves between two refreshes.
@@ -49,6 +50,23 @@ def run_of(con: duckdb.DuckDBPyConnection, pack: str) -> Row:
     return run
 
 
+def check_known(con: duckdb.DuckDBPyConnection, period: Period) -> None:
+    """Raises SettingsError where no KPI was counted for the period: it ended before the data
+    began, or longer ago than the pack keeps. Says nothing of versions without KPIs."""
+    if not has_tables(con, "rpt_kpis"):
+        return
+    known, first = con.execute(
+        "select count(*) filter (where period_start = ?), min(period_start) from rpt_kpis "
+        "where period_type = ?",
+        [period.first_day, period.kind],
+    ).fetchall()[0]
+    if not known:
+        raise SettingsError(
+            f"what is published tells nothing of {period.name}: its figures begin with {first}",
+            "name a later period; operation.kpi_quarters and kpi_months say how many are kept",
+        )
+
+
 def versions(settings: Settings) -> list[str]:
     """Names of the published versions, oldest first."""
     return sorted(version_of(path) for path in settings.published.glob("marts-*.duckdb"))
@@ -57,6 +75,11 @@ def versions(settings: Settings) -> list[str]:
 def version_of(file: Path) -> str:
     """The name of the version a file of marts holds."""
     return file.stem.removeprefix("marts-")
+
+
+def version_files(settings: Settings) -> list[Path]:
+    """The files of the published versions, oldest first."""
+    return [settings.published / f"marts-{name}.duckdb" for name in versions(settings)]
 
 
 def version_before(settings: Settings, as_of_local: datetime) -> Path | None:

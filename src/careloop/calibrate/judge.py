@@ -26,12 +26,16 @@ def judge(marts: Marts, file: Path) -> tuple[Judged, ...] | None:
     if not file.is_file():
         return None
     try:
-        earlier = json.loads(file.read_text("utf-8"))["proposals"]
+        data = json.loads(file.read_text("utf-8"))
+        earlier, pack_hash = data["proposals"], data["pack_hash"]
     except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{file} is not what a calibration wrote: {error}", "calibrate that period again"
         ) from error
     states = [_state(marts, proposal) for proposal in earlier]
+    if marts.pack_hash == pack_hash:
+        # Nothing was built with what was taken: it can't have done anything.
+        states = [state if state == "not_taken" else "waiting" for state in states]
     moving = [s for s, p in zip(states, earlier, strict=True) if _moves(p)]
     together = all(state == "accepted" for state in moving)
     return tuple(
@@ -45,7 +49,8 @@ def _moves(proposal: dict[str, Any]) -> bool:
 
 
 def _state(marts: Marts, proposal: dict[str, Any]) -> str:
-    """accepted: the pack has the proposed values; partly: neither these nor the old ones."""
+    """accepted: the pack has the proposed values; partly: neither these nor the old ones;
+    not_taken: the old ones."""
     now = [value_at(marts.program, c["file"], tuple(c["keys"])) for c in proposal["changes"]]
     pairs = list(zip(now, proposal["changes"], strict=True))
     if all(value == c["new"] for value, c in pairs):
@@ -56,9 +61,8 @@ def _state(marts: Marts, proposal: dict[str, Any]) -> str:
 def _judged(marts: Marts, proposal: dict[str, Any], state: str, together: bool) -> Judged:
     title = Words(**proposal["title"])
     kept = ()
-    if state != "not_taken":
+    if state in ("accepted", "partly"):
         kept = tuple(_kept(marts, promise, together) for promise in proposal["promises"])
-    verdicts = [k.verdict for k in kept]
     words = [
         say(
             "kept_figure",
@@ -72,7 +76,7 @@ def _judged(marts: Marts, proposal: dict[str, Any], state: str, together: bool) 
     text = say(f"state_{state}", title=title)
     if words:
         text = Words(f"{text.en}: {join(words).en}", f"{text.zh}：{join(words).zh}")
-    elif state != "not_taken" and not verdicts:
+    elif state in ("accepted", "partly"):
         text = Words(f"{text.en}: {say('no_promise').en}", f"{text.zh}：{say('no_promise').zh}")
     changes = tuple(f"{c['path']}: {c['old']} → {c['new']}" for c in proposal["changes"])
     return Judged(proposal["id"], title, state, changes, kept, text)
@@ -95,8 +99,9 @@ def _verdict(
     better: str,
     tolerance: float,
 ) -> str:
-    """kept: a share within the tolerance of the promise; of what should be small or large, at
-    least as good, give or take that share of it. better: nearer to the promise than before."""
+    """kept: a share within the tolerance of the promise and nearer to it than before; of what
+    should be small or large, at least as good, give or take that share of it. better: nearer to
+    the promise than before."""
     if actual is None or promised is None:
         return "unknown"
     room = tolerance if better == "near" else tolerance * abs(promised)
@@ -105,9 +110,10 @@ def _verdict(
         "less": actual - promised,
         "more": promised - actual,
     }[better]
-    if gap <= room + 1e-9:
+    away = None if before is None else abs(before - promised)
+    if gap <= room + 1e-9 and (better != "near" or not away or gap < away):
         return "kept"
-    if before is not None and abs(actual - promised) < abs(before - promised):
+    if away is not None and abs(actual - promised) < away:
         return "better"
     return "not_kept"
 

@@ -1,8 +1,9 @@
 """The published marts, as one calibration sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,30 +13,44 @@ from careloop.errors import SettingsError
 from careloop.program.dates import start_of
 from careloop.program.model import Program
 from careloop.program.period import Period
-from careloop.warehouse import Row, has_tables, named_in, rows_of
+from careloop.published import check_known
+from careloop.warehouse import Row, has_tables, literal, named_in, quote, rows_of
 
 # dim_customers has the day of the first order instead of the days since.
 _MEASURES = """
 create or replace temp view customers as
 select *, date_diff('day', first_order_on, as_of_on) as days_since_first_order
-from dim_customers
+from {place}.dim_customers
+"""
+_COLUMNS = """
+select column_name from duckdb_columns()
+where database_name = ? and schema_name = 'main' and table_name = 'dim_customers'
 """
 
 
 @dataclass(frozen=True)
 class Marts:
     """con: read-only connection; period: what is judged; as_of: local, aware; pack_hash: of the
-    pack the marts were built with."""
+    pack the marts were built with; standings_as_of: local, aware, of view ``customers``."""
 
     con: duckdb.DuckDBPyConnection
     program: Program
     period: Period
     as_of: datetime
     pack_hash: str
+    standings_as_of: datetime
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, program: Program, period: Period) -> "Marts":
-        """Raises SettingsError where the marts are another pack's or end before the period."""
+    def of(
+        cls,
+        con: duckdb.DuckDBPyConnection,
+        program: Program,
+        period: Period,
+        kept: Sequence[Path] = (),
+    ) -> "Marts":
+        """kept: other published versions, the oldest first. Customers are taken from the first
+        that sees the period's end under today's pack, else from the version of ``con``. Raises
+        SettingsError where the marts are another pack's or do not know the period."""
         as_of, pack, pack_hash = con.execute(
             "select as_of_local, pack, pack_hash from rpt_run"
         ).fetchall()[0]
@@ -49,8 +64,13 @@ class Marts:
                 f"{period.name} begins after the published data ends ({as_of:%Y-%m-%d})",
                 "name an earlier period, or run `careloop run` first",
             )
-        con.execute(_MEASURES)
-        return cls(con, program, period, as_of.replace(tzinfo=ZoneInfo(program.zone)), pack_hash)
+        check_known(con, period)
+        zone = ZoneInfo(program.zone)
+        standings_as_of = _standings(con, program, period, as_of, kept)
+        return cls(
+            con, program, period, as_of.replace(tzinfo=zone), pack_hash,
+            standings_as_of.replace(tzinfo=zone),
+        )  # fmt: skip
 
     @property
     def until(self) -> date:
@@ -84,3 +104,30 @@ class Marts:
     def has(self, table: str) -> bool:
         """Whether the version has a mart; older versions may not."""
         return has_tables(self.con, table)
+
+
+def _standings(
+    con: duckdb.DuckDBPyConnection,
+    program: Program,
+    period: Period,
+    as_of: datetime,
+    kept: Sequence[Path],
+) -> datetime:
+    """Makes view ``customers``; returns the as_of of the version it is from."""
+    own = con.execute("select current_database()").fetchall()[0][0]
+    needed = set(con.execute(_COLUMNS, [own]).fetchall())
+    for file in kept:
+        con.execute(f"attach {literal(file)} as standings (read_only)")
+        day, pack, pack_hash = con.execute(
+            "select as_of_local, pack, pack_hash from standings.rpt_run"
+        ).fetchall()[0]
+        if (
+            datetime.combine(period.end_day, time()) <= day < as_of
+            and (pack, pack_hash) == (program.name, program.hash)
+            and needed <= set(con.execute(_COLUMNS, ["standings"]).fetchall())
+        ):
+            con.execute(_MEASURES.format(place="standings"))
+            return day
+        con.execute("detach standings")
+    con.execute(_MEASURES.format(place=quote(own)))
+    return as_of

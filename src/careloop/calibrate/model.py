@@ -87,11 +87,12 @@ class Kept:
 
 @dataclass(frozen=True)
 class Judged:
-    """A proposal of the period before. state: accepted, partly or not_taken."""
+    """A proposal of the period before. state: accepted, partly, not_taken, or waiting: taken, but
+    no marts have been built with it."""
 
     id: str
     title: Words
-    state: Literal["accepted", "partly", "not_taken"]
+    state: Literal["accepted", "partly", "not_taken", "waiting"]
     changes: tuple[str, ...]
     kept: tuple[Kept, ...]
     text: Words
@@ -99,13 +100,15 @@ class Judged:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration of a period. until: the first local day not seen; shares: per dimension
+    """The calibration of a period. until: the first local day not seen; standings_as_of: of the
+    version that says where customers stand; shares: per dimension
     (segment, stage) the shares now and with every proposal; pack_folder: the proposed pack."""
 
     period: str
     first_day: date
     until: date
     as_of: datetime
+    standings_as_of: datetime
     pack: str
     pack_hash: str
     proposed_hash: str

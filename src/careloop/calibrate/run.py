@@ -26,7 +26,7 @@ from careloop.errors import ProgramError
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.program.period import Period
-from careloop.published import open_published
+from careloop.published import open_published, version_files
 from careloop.settings import Settings
 
 PROPOSALS = "proposals.json"
@@ -58,7 +58,7 @@ def calibrate(
         tempfile.TemporaryDirectory(prefix=".calibration-", dir=folder.parent) as name,
     ):
         room = Path(name)
-        marts = Marts.of(con, program, period)
+        marts = Marts.of(con, program, period, version_files(settings))
         drafts, findings = _drafts(marts, text, room, progress)
         progress("trying the proposals out")
         applied, _, drafts, refused = _applied(text, drafts, room)
@@ -74,6 +74,7 @@ def calibrate(
             first_day=period.first_day,
             until=marts.until,
             as_of=marts.as_of,
+            standings_as_of=marts.standings_as_of,
             pack=program.name,
             pack_hash=program.hash,
             proposed_hash=proposed.hash,
@@ -102,6 +103,10 @@ def _drafts(
     findings += refused
     if not marts.is_over:
         findings.append(Finding("period", "segments", say("running", until=marts.until)))
+    elif marts.standings_as_of.date() > marts.period.end_day:
+        findings.append(
+            Finding("period", "segments", say("standings_late", day=marts.standings_as_of.date()))
+        )
     progress("shares of the segments")
     index, shifted = drift(marts)
     steps, told = segments(marts, program, with_days, index)

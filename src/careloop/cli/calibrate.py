@@ -7,16 +7,13 @@ import typer
 from careloop.calibrate import Calibration, Finding, Words, calibrate
 from careloop.calibrate.run import DIFF
 from careloop.calibrate.say import Percent, shown
-from careloop.cli.options import Home, ProgramName
+from careloop.cli.options import Home, ProgramName, language_of
 from careloop.cli.output import JsonFlag, console, print_json, print_table
-from careloop.errors import SettingsError
-from careloop.program.base import language
+from careloop.cli.review import default_period
 from careloop.program.load import load_program
 from careloop.program.model import Program
 from careloop.program.period import parse_period
 from careloop.settings import load_settings
-
-LANGUAGES = ("zh", "en")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +21,16 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate_period(
-    period: Annotated[str, typer.Argument(help="Quarter or month, like 2026Q3 or 2026-10.")],
+    period: Annotated[
+        str | None,
+        typer.Argument(
+            help="Quarter or month, like 2026Q3 or 2026-10. Default: the last quarter that is over",
+            show_default=False,
+        ),
+    ] = None,
     lang: Annotated[
-        str | None, typer.Option("--lang", help="zh or en. Default: the program's first locale")
+        str | None,
+        typer.Option("--language", "--lang", help="zh or en. Default: the program's"),
     ] = None,
     tables: Annotated[
         bool, typer.Option("--tables", help="Show the tables behind the findings.")
@@ -44,25 +48,24 @@ def calibrate_period(
     Where shares, dormancy, caps, rules or service targets don't fit the data, each change comes
     with its evidence and with the effect a dry run foresees.
 
-    Example: careloop calibrate 2026Q3 --lang en --tables
+    Example: careloop calibrate 2026Q3 --language en --tables
     """
-    if lang not in (None, *LANGUAGES):
-        raise SettingsError(f"there is no {lang}", f"--lang: {', '.join(LANGUAGES)}")
     settings = load_settings(home=home, program=program)
     pack = load_program(settings.program)
+    spoken = language_of(lang, pack)
     out = console()
     out.stderr = True
     found = calibrate(
         settings,
         pack,
-        parse_period(period),
+        parse_period(period) if period else default_period(settings, version),
         version=version,
         progress=lambda text: None if as_json else out.print(f"  {text}", style="dim"),
     )
     if as_json:
         print_json(found.as_data() | {"pack_folder": str(found.pack_folder)})
         return
-    _show(found, pack, lang or language(pack.locales[0]), tables)
+    _show(found, pack, spoken, tables)
 
 
 # What the terminal says beside the calibration's own texts.

@@ -30,6 +30,7 @@ _TITLES = {
     "accepted": Words("taken", "已采纳"),
     "partly": Words("in part", "部分采纳"),
     "not_taken": Words("not taken", "未采纳"),
+    "waiting": Words("taken, not yet in use", "已采纳，尚未生效"),
     "accept": Words(
         "Nothing has been changed. The proposed pack and changes.diff lie in the calibration "
         "folder beside this review; docs/calibration.md says how to take a change.",

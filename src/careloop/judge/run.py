@@ -16,6 +16,7 @@ from careloop.escalate.words import say as tell
 from careloop.program.base import language as language_of
 from careloop.program.model import Program
 from careloop.published import (
+    check_known,
     current_version,
     open_published,
     run_of,
@@ -122,17 +123,19 @@ def marts_for(
     settings: Settings, program: Program, period: Period, version: str | None = None
 ) -> Marts:
     """The published version to judge a period by: the current one unless it is named. Raises
-    SettingsError where it is of another program or from before the period."""
+    SettingsError where it is of another program, from before the period or long after it."""
     con = open_published(settings, version)
     try:
         run = run_of(con, program.name)
+        local = run["as_of_local"]
+        if not period.is_ahead(local):
+            check_known(con, period)
     finally:
         con.close()
-    local = run["as_of_local"]
     if period.is_ahead(local):
         raise SettingsError(
             f"{period.name} had not begun when the marts were built, as of {local:%Y-%m-%d %H:%M}",
-            f"run `careloop run --as-of {period.end_day}` first, or name an earlier period",
+            "name an earlier period, or run `careloop run` once it has begun",
         )
     name = version or next(v for v in reversed(versions(settings)) if v.endswith(run["run_id"]))
     return Marts(name, local.replace(tzinfo=ZoneInfo(program.zone)))

@@ -81,6 +81,8 @@ left join rpt_kpis using (kpi, period_type, period_start, slice_kind, slice)
 where
     targets.slice_kind <> 'owner'
     and least(targets.period_end, $as_of_on) <= $end_day
+    -- As the next period begins it is not over, but has nothing to show either.
+    and (targets.period_end <= $end_day or $as_of_on < $end_day)
     -- A baseline's period may lie long before.
     and targets.period_end > $end_day - to_months(case targets.period_type
         when 'week' then 3 when 'month' then 13 else 21
@@ -91,21 +93,30 @@ order by targets.target_id, least(targets.period_end, $as_of_on), targets.period
 _FREE = """
 with
 
+aims as (
+    select distinct kpi, period_type
+    from rpt_kpi_targets
+    where slice_kind = 'all'
+),
+
 seen as (
-    select *, least(period_end, $as_of_on) as seen_until
+    select
+        *,
+        least(period_end, $as_of_on) as seen_until,
+        kpi in (select kpi from aims) as has_target
     from rpt_kpis
     where
         slice_kind = 'all'
         and period_end > $end_day - to_months(case period_type
             when 'week' then 3 when 'month' then 13 else 21
         end)
-        and kpi not in (select kpi from rpt_kpi_targets where slice_kind = 'all')
+        and (kpi, period_type) not in (select (kpi, period_type) from aims)
 )
 
 select seen.*, dim_kpis.kpi_no, dim_kpis.is_watched
 from seen
 inner join dim_kpis using (kpi)
-where seen_until <= $end_day
+where seen_until <= $end_day and (period_end <= $end_day or $as_of_on < $end_day)
 order by seen.period_type, dim_kpis.kpi_no, seen.seen_until, seen.period_start
 """
 
@@ -132,10 +143,13 @@ def history(reader: Reader) -> dict[str, list[Row]]:
 
 def free(reader: Reader) -> dict[str, list[Row]]:
     """Per KPI without a target its values by period, the oldest first: over weeks, months or
-    years if the pack watches it so, else over periods like the review's."""
+    years if the pack watches it so, else over periods like the review's. A KPI with a target is
+    there if the pack watches it over other periods too."""
     every = {watched.kpi: watched.every for watched in reader.program.goals.watched}
     found: dict[str, list[Row]] = {}
     for row in reader.rows(_FREE, _as_of(reader)):
+        if row["has_target"] and row["kpi"] not in every:
+            continue
         if row["period_type"] == every.get(row["kpi"], reader.period.kind):
             found.setdefault(row["kpi"], []).append(row)
     return found
@@ -144,6 +158,14 @@ def free(reader: Reader) -> dict[str, list[Row]]:
 def whole(rows: list[Row]) -> list[Row]:
     """Those that are not of one owner."""
     return [row for row in rows if row["slice_kind"] != "owner"]
+
+
+def foremost(rows: list[Row]) -> list[Row]:
+    """One row per figure: of several targets on it the critical one, then the first."""
+    first: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: (not row["is_critical"], row["target_no"])):
+        first.setdefault((row["kpi"], row["period_start"], row["slice_kind"], row["slice"]), row)
+    return sorted(first.values(), key=lambda row: row["target_no"])
 
 
 def title(say: Words, row: Row) -> str:

@@ -1,3 +1,5 @@
+{#- What a run finds as a day begins came of the days before: a change found at the first moment of
+    a quarter belongs to the quarter that has just ended. #}
 with
 
 recorded as (
@@ -6,7 +8,7 @@ recorded as (
         dimension,
         from_value,
         to_value,
-        changed_on,
+        {{ last_day_seen("as_of") }} as moved_on,
         as_of
     from {{ ref("fct_customer_changes") }}
     where dimension in ('segment', 'stage')
@@ -32,7 +34,7 @@ changes as (
                 then '(erased)'
             else recorded.to_value
         end as to_value,
-        recorded.changed_on,
+        recorded.moved_on,
         recorded.as_of
     from recorded
     left join erasures on recorded.customer_id = erasures.customer_id
@@ -48,7 +50,7 @@ changes as (
         nullif({{ latest("coalesce(recorded.to_value, '(gone)')", "recorded.as_of") }}, '(gone)')
             as from_value,
         '(erased)' as to_value,
-        {{ local_date("erasures.erased_at") }} as changed_on,
+        {{ local_date("erasures.erased_at") }} as moved_on,
         erasures.erased_at as as_of
     from recorded
     inner join erasures
@@ -63,7 +65,7 @@ monthly as (
     select
         customer_id,
         dimension,
-        {{ period_start("month", "changed_on") }} as month_start,
+        {{ period_start("month", "moved_on") }} as month_start,
         min(as_of) as first_change,
         max(as_of) as last_change,
         {{ earliest("coalesce(from_value, '(entered)')", "as_of") }} as from_value,

@@ -87,7 +87,7 @@ def _stopped(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:
         is_most = stopped[gate] > allowed
         text = say("most_stopped", **values)
         found.append(Sentence("bad" if is_most else "info", text, 42 if is_most else 0))
-    if stopped["caps"]:
+    if stopped["caps"] and gate != "caps":
         values = {"n": say.number(stopped["caps"]), "x": say.share(share(stopped["caps"], came_up))}
         found.append(Sentence("info", say("caps", **values)))
     return found

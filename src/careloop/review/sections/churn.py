@@ -22,7 +22,7 @@ def build(reader: Reader) -> Section | None:
     if not rows or not total(rows, "opening") + total(rows, "opened"):
         return Section("churn", say("title"), (Sentence("info", say("none")),))
     sentences = (
-        *_ends(say, rows),
+        *_ends(say, rows, reader.program.operation.min_sample),
         *_contacted(say, rows),
         *_high_value(say, rows),
         *_model(say, reader),
@@ -30,7 +30,7 @@ def build(reader: Reader) -> Section | None:
     return Section("churn", say("title"), sentences, (_chart(say, rows), _table(say, rows)))
 
 
-def _ends(say: Words, rows: list[Row]) -> list[Sentence]:
+def _ends(say: Words, rows: list[Row], least: int) -> list[Sentence]:
     sums = {key: total(rows, key) for key in PARTS}
     values = {key: say.number(value) for key, value in sums.items()}
     found = [Sentence("info", say("balance", **values))]
@@ -38,7 +38,7 @@ def _ends(say: Words, rows: list[Row]) -> list[Sentence]:
     if ended:
         values["x"] = say.share(share(sums["saved"], ended))
         tone = "good" if sums["saved"] > sums["lost"] else "bad"
-        found.append(Sentence(tone, say("saved", **values), 43))
+        found.append(Sentence(tone, say("saved", **values), 43 if ended >= least else 0))
     return found
 
 

@@ -6,6 +6,7 @@ from careloop.program.dates import start_of
 from careloop.review.figures import columns, has, share, total
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.reader import Reader, Row
+from careloop.review.targets import judged
 from careloop.review.words import Words, words_of
 
 SHOWN = 8
@@ -133,7 +134,7 @@ def _unknown(say: Words, gaps: list[Row]) -> list[Sentence]:
 
 def _small(say: Words, reader: Reader) -> list[Sentence]:
     """KPIs whose sample is too small to judge, and those without any data."""
-    if not has(reader, "rpt_kpis"):
+    if not has(reader, "rpt_kpis", "rpt_kpi_targets"):
         return []
     least = reader.program.operation.min_sample
     rows = reader.rows(
@@ -142,6 +143,9 @@ def _small(say: Words, reader: Reader) -> list[Sentence]:
         "and denominator < $least order by kpi",
         {"least": least},
     )
+    # What is judged over another period is no smaller for that.
+    longer = {r["kpi"] for r in judged(reader) if r["period_type"] != reader.period.kind}
+    rows = [row for row in rows if row["kpi"] not in longer]
     if not rows:
         return []
     named = say.listing([say.kpi(row["kpi"]) for row in rows[:SHOWN]])

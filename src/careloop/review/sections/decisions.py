@@ -7,6 +7,7 @@ from careloop.program.kpis import KPIS
 from careloop.review.figures import columns, duration, has, share
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.reader import Reader, Row
+from careloop.review.targets import foremost, judged, period_name, title, whole
 from careloop.review.words import Words, words_of
 
 SHOWN = 12
@@ -54,35 +55,18 @@ def _owner_of(say: Words, kpi: str) -> str:
 
 
 def _targets(say: Words, reader: Reader) -> list[Decision]:
-    """Missed targets of the last period judged, the critical ones first; owners' slices are the
-    tables' matter."""
+    """The targets the table of KPIs shows as missed, the critical ones first; owners' slices are
+    the tables' matter."""
     if not has(reader, "rpt_kpi_targets"):
         return []
-    rows = reader.rows(
-        """
-        select * from rpt_kpi_targets
-        where slice_kind <> 'owner' and period_start < $end_day and period_end <= $today
-            and period_end > $first_day
-        qualify row_number() over (
-            partition by target_id, slice_kind, slice order by period_end desc
-        ) = 1
-        order by target_no, slice_kind, slice
-        """,
-        {"today": reader.as_of.date()},
-    )
     made = []
-    for row in rows:
-        if row["state"] != "missed":
-            continue
-        unit = KPIS[row["kpi"]].unit
-        name = say.kpi(row["kpi"])
-        if row["slice"] != "(all)":
-            name = say("of", kpi=name, slice=say.member(row["slice_kind"], row["slice"]))
+    for row in foremost([row for row in whole(judged(reader)) if row["state"] == "missed"]):
+        unit = row["unit"]
         values = {
-            "kpi": name,
+            "kpi": title(say, row),
             "x": say.value(row["value"], unit),
             "target": say.value(row["target"], unit),
-            "period": say.short_period(row["period_start"], row["period_type"]),
+            "period": period_name(say, row),
         }
         due = row["due_on"] if row["due_on"] and row["due_on"] > reader.as_of.date() else None
         rank = 95 if row["is_critical"] else 82

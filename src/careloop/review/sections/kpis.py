@@ -5,6 +5,7 @@ from careloop.review.model import Chart, Column, Section, Sentence, Table, Tone
 from careloop.review.reader import Reader, Row
 from careloop.review.targets import (
     STATES,
+    foremost,
     free,
     history,
     judged,
@@ -38,7 +39,8 @@ def build(reader: Reader) -> Section:
     others = _free(say, reader)
     if others.rows:
         blocks.append(others)
-    return Section("kpis", say("title"), _sentences(say, targets), tuple(blocks))
+    sentences = _sentences(say, targets, reader.program.operation.min_sample)
+    return Section("kpis", say("title"), sentences, tuple(blocks))
 
 
 def _first(row: Row) -> tuple[int, bool, int, str]:
@@ -50,20 +52,27 @@ def count(rows: list[Row]) -> dict[str, int]:
     return {state: sum(row["state"] == state for row in rows) for state in STATES}
 
 
-def _sentences(say: Words, rows: list[Row]) -> tuple[Sentence, ...]:
+def _sentences(say: Words, rows: list[Row], least: int) -> tuple[Sentence, ...]:
     if not rows:
         return (Sentence("info", say("none")),)
     counts = Sentence("info", say("counts", n=len(rows), **count(rows)))
-    told = [_sentence(say, row) for row in rows if row["state"] != "not_enough_data"]
-    return (counts, *told, *_unknown(say, rows))
+    known = [row for row in rows if row["state"] != "not_enough_data"]
+    # The headline has no room for the same figure twice.
+    first = {
+        id(row)
+        for state in _RANKS
+        for row in foremost([row for row in known if row["state"] == state])
+    }
+    told = [_sentence(say, row, ranked=id(row) in first) for row in known]
+    return (counts, *told, *_unknown(say, rows, least))
 
 
-def _unknown(say: Words, rows: list[Row]) -> list[Sentence]:
+def _unknown(say: Words, rows: list[Row], least: int) -> list[Sentence]:
     """The targets that can't be judged, by what they lack; critical ones are worth knowing."""
     why: dict[str, list[Row]] = {}
     for row in rows:
         if row["state"] == "not_enough_data":
-            why.setdefault(_lacks(row), []).append(row)
+            why.setdefault(_lacks(row, least), []).append(row)
     return [
         Sentence(
             "info",
@@ -73,10 +82,12 @@ def _unknown(say: Words, rows: list[Row]) -> list[Sentence]:
     ]
 
 
-def _lacks(row: Row) -> str:
+def _lacks(row: Row, least: int) -> str:
     if not row["denominator"]:
         return "no_cases"
-    return "no_target" if row["target"] is None else "too_few"
+    if row["target"] is None:
+        return "no_target"
+    return "too_few" if row["denominator"] < least and not row["is_state"] else "no_baseline"
 
 
 def _named(say: Words, row: Row, lacks: str) -> str:
@@ -84,23 +95,25 @@ def _named(say: Words, row: Row, lacks: str) -> str:
     return f"{name} ({say.number(row['denominator'])})" if lacks == "too_few" else name
 
 
-def _sentence(say: Words, row: Row) -> Sentence:
+def _sentence(say: Words, row: Row, *, ranked: bool) -> Sentence:
     state = row["state"]
     usual, critical = _RANKS[state]
     rank = critical if row["is_critical"] else usual
     if row["attainment"] is not None:
         # The further off the target, the more it matters.
         rank += min(4.0, abs(1 - row["attainment"]) * 4)
+    is_ahead = row["due_on"] is not None and row["due_on"] > row["period_end"]
     text = say(
-        state,
+        "behind" if state == "missed" and is_ahead else state,
         kpi=title(say, row),
         period=period_text(say, row),
         value=say.value(row["value"], row["unit"]),
         target=target_words(say, row),
+        expected=say.value(row["expected_now"], row["unit"]),
         due=say.date(row["due_on"]) if row["due_on"] else "",
         change=_change(say, row),
     )
-    return Sentence(_TONES[state], text, round(rank, 3), is_for_headline=True)
+    return Sentence(_TONES[state], text, round(rank, 3) if ranked else 0, is_for_headline=True)
 
 
 def target_words(say: Words, row: Row) -> str:

@@ -38,7 +38,8 @@ def build(reader: Reader) -> Section | None:
             sentences += [*_balance(say, mine), *_shares(say, mine)]
             blocks += [b for b in (_bars(say, mine),) if b]
         if total(mine, "opening"):
-            sentences += _moves(say, mine, flows, dimension)
+            least = reader.program.operation.min_sample
+            sentences += _moves(say, mine, flows, dimension, least)
             blocks.append(_matrix(say, mine, flows, dimension))
         blocks.append(_table(say, mine, dimension))
     return Section("migration", say("title"), tuple(sentences), tuple(blocks))
@@ -83,7 +84,9 @@ def _shares(say: Words, rows: list[Row]) -> list[Sentence]:
     return [Sentence("info", say("more" if gap > 0 else "fewer", **values), 30 + 40 * abs(gap))]
 
 
-def _moves(say: Words, rows: list[Row], flows: list[Row], dimension: str) -> list[Sentence]:
+def _moves(
+    say: Words, rows: list[Row], flows: list[Row], dimension: str, least: int
+) -> list[Sentence]:
     """The best and the worst known movements: the most frequent of each direction. Better is
     what stands for more customers worth keeping: only the pack's first segment is known to."""
     inner = [f for f in flows if not f["from_value"].startswith("(") and f["to_value"][0] != "("]
@@ -106,7 +109,8 @@ def _moves(say: Words, rows: list[Row], flows: list[Row], dimension: str) -> lis
             "out": say.number(first["departed"]),
         }
         tone = "good" if net > 0 else "bad" if net < 0 else "info"
-        found.append(Sentence(tone, say(f"first_{tone}", **values), 40 if net else 0))
+        is_worth = net and first["entered"] + first["departed"] >= least
+        found.append(Sentence(tone, say(f"first_{tone}", **values), 40 if is_worth else 0))
     return found
 
 

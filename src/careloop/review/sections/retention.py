@@ -5,6 +5,7 @@ from careloop.review.figures import columns, difference, has, share, total
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
+from careloop.statistics.uplift import Arm, rate_difference
 
 YEAR = 12
 EARLY = 3
@@ -57,23 +58,27 @@ def _year(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:
 
 def _early(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:
     """Whether the youngest cohorts that had three months come back more or less than those of
-    the year before them."""
+    the year before them; better or worse only beyond chance (Newcombe's interval)."""
     seen = [r for r in rows if r["months_since"] == EARLY and r["is_seen"]][-COHORTS:]
     young, old = seen[-EARLY:], seen[:-EARLY]
     now = share(total(young, "returned"), total(young, "customers"))
     before = share(total(old, "returned"), total(old, "customers"))
     least = reader.program.operation.min_sample
-    change = difference(now, before)
-    if change is None or min(total(young, "customers"), total(old, "customers")) < least:
+    sizes = total(young, "customers"), total(old, "customers")
+    if min(sizes) < max(least, 1):
         return []
+    found = rate_difference(
+        Arm(sizes[0], total(young, "returned")), Arm(sizes[1], total(old, "returned")),
+        reader.program.uplift.confidence,
+    )  # fmt: skip
     values = {
         "x": say.share(now),
         "y": say.share(before),
         "first": say.short_period(young[0]["cohort_month"], "month"),
         "last": say.short_period(young[-1]["cohort_month"], "month"),
     }
-    tone = "good" if change > 0 else "bad" if change < 0 else "info"
-    return [Sentence(tone, say("early", **values), 32 if change else 0)]
+    tone = "good" if found.low > 0 else "bad" if found.high < 0 else "info"
+    return [Sentence(tone, say("early", **values), 32 if tone != "info" else 0)]
 
 
 def _small(say: Words, reader: Reader, rows: list[Row]) -> list[Sentence]:

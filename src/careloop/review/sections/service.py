@@ -145,9 +145,11 @@ def _kept(say: Words, clocks: list[Row]) -> list[Sentence]:
     change = difference(kept, before)
     if change is None:
         return [Sentence("info", say("kept", **values))]
-    tone = "good" if change > 0 else "bad" if change < 0 else "info"
+    # Better than before is no success while fewer are kept than the program wants.
+    wanted = sum((row["target_share"] or 0) * (row["met"] + row["breached"]) for row in clocks)
+    tone = "bad" if change < 0 else "good" if change > 0 and met >= wanted else "info"
     text = say("kept_change", d=say.change(change, "share"), **values)
-    return [Sentence(tone, text, 40 + min(15, 100 * abs(change)))]
+    return [Sentence(tone, text, 0 if tone == "info" else 40 + min(15, 100 * abs(change)))]
 
 
 def _broken(say: Words, clocks: list[Row]) -> list[Sentence]:
