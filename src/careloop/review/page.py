@@ -153,8 +153,11 @@ class _Grid:
         self.rows = [_Line(row, table, say) for row in rows]
         cells = [cell for row in self.rows for cell in row.cells]
         self.has_notes = any(cell["notes"] for cell in cells)
+        long = {cell["title"] for cell in cells if cell["is_long"]}
+        for cell in cells:
+            cell["is_long"] = cell["title"] in long
         # Cells of several lines are read as cards on a phone; plain ones are better compared.
-        self.is_cards = self.has_notes or any(cell["is_long"] for cell in cells)
+        self.is_cards = self.has_notes or bool(long)
         self.is_wide = len(self.columns) > 9
         self.states = [state for state in STATES if any(r.state == state for r in self.rows)]
 
