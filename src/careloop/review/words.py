@@ -216,7 +216,10 @@ class Words:
             return self("unknown")
         if value == "(all)":
             return self("all")
-        return self._titles(dimension).get(str(value), str(value))
+        title = self._titles(dimension).get(str(value))
+        if title is None and dimension == "touchpoint":
+            return code_text("touchpoints", str(value), self.language)
+        return title or str(value)
 
     def department(self, name: str | None) -> str | None:
         """The title of a department; its id where the program has none."""

@@ -279,7 +279,7 @@ def _clock_table(say: Words, clocks: list[Row]) -> Table:
         say,
         ("clock", "text"), ("target", "text"), ("tickets", "number"), ("met", "number"),
         ("breached", "number"), ("waiting", "number"), ("kept", "share", 1), ("wanted", "share"),
-        ("kept_before", "share", 1), ("minutes", "number", 1),
+        ("kept_before", "share", 1), ("minutes", "number"),
     )  # fmt: skip
     return Table("service-clock-table", say("clocks"), listed, rows, say("clock_note"))
 
