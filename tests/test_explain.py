@@ -62,7 +62,7 @@ def test_a_rule_that_did_not_come_up_says_for_whom_it_is(company: Company) -> No
     explained = explain(company.settings, PACK, customer, None)
     silent = {one.rule.id: one for one in explained.silent}
     assert silent["core_contact"].not_in == ("segment", ["core"], "dormant")
-    assert "core" in Sentences(PACK, "en").silent(silent["core_contact"])
+    assert "Core" in Sentences(PACK, "en").silent(silent["core_contact"])
     came_up = {row["rule"] for row in explained.decisions}
     assert came_up | set(silent) == {rule.id for rule in PACK.rules if rule.active}
     assert not came_up & set(silent)

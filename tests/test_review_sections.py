@@ -4,12 +4,14 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 
+from careloop.contract import entities
 from careloop.program.load import load_program
 from careloop.program.period import parse_period
 from careloop.published import current_version
@@ -36,6 +38,14 @@ BUILD = {
     "care_program": care_program, "service": service, "churn": churn, "cases": cases,
     "data_quality": data_quality, "decisions": decisions,
 }  # fmt: skip
+# Latin words in Chinese: names of files and tables, and what has no other name.
+LATIN = {"App", "AUC", "CRM", "Excel", "NPS", "RFM", "careloop", "sample", "customer_id"}
+NAMES = LATIN | {column for entity in entities().values() for column in entity.columns}
+PLACES = "广东|浙江|江苏|上海|北京|四川|湖北|湖南|山东|河南|福建|陕西|重庆|辽宁|新疆"
+STRAY = {
+    "zh": lambda text: set(re.findall("[A-Za-z_]{3,}", re.sub(r"marts\.\w+", "", text))) - NAMES,
+    "en": lambda text: re.search("[\u4e00-\u9fff]", re.sub(PLACES, "", text)),
+}
 # Columns of migration-segment-table that must balance.
 PARTS = ("opening", "new_customers", "entered", "departed", "erased", "left_data", "closing")
 
@@ -112,6 +122,48 @@ def test_a_section_reads_well(
         else:
             assert json.loads(json.dumps(block.spec)) == block.spec
     assert BUILD[name].build(one) == section
+
+
+def read_out(section: Section, say: Words) -> Iterator[str]:
+    """Every text of a section: what stands around, in cells, and in charts."""
+    yield from shown(section)
+    for part in section.sections:
+        yield from read_out(part, say)
+    for block in section.blocks:
+        if isinstance(block, Table):
+            for row in block.rows:
+                yield from (say.cell(row, column) for column in block.columns)
+        else:
+            yield from drawn(block.spec)
+
+
+def drawn(spec: object) -> Iterator[str]:
+    """What a chart's data and its titles say."""
+    if isinstance(spec, list):
+        for item in spec:
+            yield from drawn(item)
+    elif isinstance(spec, dict):
+        for key, item in spec.items():
+            if key == "values":
+                rows = [row for row in item if isinstance(row, dict)]
+                yield from (text for row in rows for text in row.values() if isinstance(text, str))
+            elif key == "title" and isinstance(item, str):
+                yield item
+            else:
+                yield from drawn(item)
+
+
+@pytest.mark.parametrize("period", ["2026Q3", "2026Q4", "2026-10"])
+@pytest.mark.parametrize("name", [*BUILD, "kpis", "deviations"])
+def test_what_is_read_is_in_one_language(
+    marts: duckdb.DuckDBPyConnection, name: str, period: str
+) -> None:
+    build = BUILD.get(name) or import_module(f"careloop.review.sections.{name}")
+    for language in ("zh", "en"):
+        one = reader(marts, period, language)
+        say = Words(name, language, one.program)
+        texts = {text for text in read_out(build.build(one), say) if text}
+        assert {text for text in texts if STRAY[language](text)} == set()
 
 
 @pytest.mark.parametrize("name", BUILD)

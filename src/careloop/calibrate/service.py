@@ -14,8 +14,9 @@ from careloop.calibrate.draft import Draft
 from careloop.calibrate.edit import Change
 from careloop.calibrate.marts import Marts, Row
 from careloop.calibrate.model import Column, Finding, Promise, Words
-from careloop.calibrate.say import Percent, say
+from careloop.calibrate.say import LANGUAGES, Percent, say
 from careloop.program.base import duration_seconds, split_duration
+from careloop.program.codes import code_text, duration_text
 from careloop.program.load import FILE
 from careloop.program.sla import Clock
 
@@ -108,7 +109,7 @@ def _judge(marts: Marts, clock: Clock, row: Row) -> Draft | Finding | None:
         met=row["met"],
         cases=row["cases"],
         share=Percent(share),
-        target=clock.target,
+        target=_length(clock.target),
         median=_span(row["median_seconds"]),
         slow=_span(row["slow_seconds"]),
     )
@@ -125,12 +126,12 @@ def _judge(marts: Marts, clock: Clock, row: Row) -> Draft | Finding | None:
     draft = Draft(
         f"sla.{clock.id}.target",
         "service",
-        say("change_title", name=title, old=clock.target, new=new),
+        say("change_title", name=title, old=_length(clock.target), new=_length(new)),
         Change(FILE, ("sla", "clocks", clock.id, "target"), clock.target, new),
         told,
         {key: value for key, value in row.items() if key != "clock"},
         row["cases"],
-        effect=say("clock_effect", now=Percent(share), then=Percent(then), target=new),
+        effect=say("clock_effect", now=Percent(share), then=Percent(then), target=_length(new)),
         promises=[
             Promise(
                 f"clock_met:{clock.id}", round(share, 6), round(then, 6), round(then, 6), "more"
@@ -189,7 +190,7 @@ def _span(seconds: int) -> Words:
 def _row(clock: Clock, row: Row) -> Row:
     return {
         "clock": Words(clock.title.en, clock.title.zh),
-        "target": clock.target,
+        "target": _length(clock.target),
         "cases": row["cases"],
         "met": row["met"] / row["cases"],
         "wanted": clock.target_share,
@@ -229,7 +230,7 @@ def _channels(marts: Marts) -> list[Finding]:
     rows = [
         {
             "clock": titles[row["clock"]],
-            "channel": row["channel"],
+            "channel": _channel(row["channel"]),
             "cases": row["cases"],
             "met": row["met"] / row["cases"],
         }
@@ -244,7 +245,7 @@ def _channels(marts: Marts) -> list[Finding]:
         Column("cases", say("column_cases"), "number"),
         Column("met", say("column_met"), "share", 1),
     )
-    worst = min(rows, key=lambda r: (r["met"], -r["cases"], r["channel"]))
+    worst = min(rows, key=lambda r: (r["met"], -r["cases"], r["channel"].en))
     text = say(
         "clock_channels_text",
         name=worst["clock"],
@@ -254,3 +255,11 @@ def _channels(marts: Marts) -> list[Finding]:
     )
     title = say("clock_channels_title")
     return [Finding("service.channels", "service", text, "info", title, columns, tuple(rows))]
+
+
+def _channel(name: str) -> Words:
+    return Words(*(code_text("channels", name, lang) for lang in LANGUAGES))
+
+
+def _length(duration: str) -> Words:
+    return Words(*(duration_text(duration, lang) for lang in LANGUAGES))

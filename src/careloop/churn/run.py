@@ -24,8 +24,9 @@ FEATURES = (
     "missed_interactions",
 )
 FOLDS = 5
+Reason = tuple[str, str]
 ROW = {
-    **{name: pa.string() for name in ("model", "version", "status", "reasons")},
+    **{name: pa.string() for name in ("model", "version", "status", "reasons", "reasons_zh")},
     "sampled_customers": pa.int64(),
     "leavers": pa.int64(),
     **{field.name: pa.float64() for field in fields(Scores)},
@@ -50,18 +51,24 @@ class Customers:
 
 @dataclass(frozen=True)
 class ChurnFit:
-    """What one run found; ``status`` is accepted or rejected, ``reasons`` say why not."""
+    """What one run found; ``status`` is accepted or rejected, ``why`` says why not, in English and
+    Chinese."""
 
     customers: int
     leavers: int
-    reasons: tuple[str, ...]
+    why: tuple[Reason, ...]
     model: Logistic | None = None
     scores: Scores | None = None
 
     @property
     def status(self) -> str:
         """In words of the table."""
-        return "rejected" if self.reasons else "accepted"
+        return "rejected" if self.why else "accepted"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why not, in English."""
+        return tuple(en for en, _ in self.why)
 
 
 def read_customers(table: duckdb.DuckDBPyRelation) -> Customers:
@@ -81,7 +88,9 @@ def fit_churn(customers: Customers, rules: ChurnRules) -> ChurnFit:
     if min(leavers, count - leavers) < rules.min_customers:
         reason = (
             f"of {count:,} customers {leavers:,} left and {count - leavers:,} stayed; "
-            f"it takes {rules.min_customers:,} of each"
+            f"it takes {rules.min_customers:,} of each",
+            f"{count:,} 位客户中 {leavers:,} 位流失、{count - leavers:,} 位留存；"
+            f"两类各需 {rules.min_customers:,} 位",
         )
         return ChurnFit(count, leavers, (reason,))
     risk, judged = _out_of_fold(customers)
@@ -103,13 +112,18 @@ def _out_of_fold(customers: Customers) -> tuple[NDArray[np.float64], bool]:
     return risk, converged
 
 
-def _reasons(scores: Scores, converged: bool, rules: ChurnRules) -> tuple[str, ...]:
-    reasons = [] if converged else ["the fit found no best weights"]
+def _reasons(scores: Scores, converged: bool, rules: ChurnRules) -> tuple[Reason, ...]:
+    reasons = [] if converged else [("the fit found no best weights", "拟合没有找到最优权重")]
     if not round(scores.auc, 6) >= round(scores.best_baseline + rules.min_auc_gain, 6):
-        name = "recency alone" if scores.auc_recency >= scores.auc_rfm else "RFM"
+        by_recency = scores.auc_recency >= scores.auc_rfm
+        en, zh = ("recency alone", "仅看最近购买") if by_recency else ("RFM", "RFM ")
         reasons.append(
-            f"on customers it was not fitted on its AUC is {scores.auc:.4f}; {name} has "
-            f"{scores.best_baseline:.4f}, and {rules.min_auc_gain:g} more are asked for"
+            (
+                f"on customers it was not fitted on its AUC is {scores.auc:.4f}; {en} has "
+                f"{scores.best_baseline:.4f}, and {rules.min_auc_gain:g} more are asked for",
+                f"在未参与拟合的客户上 AUC 为 {scores.auc:.4f}；{zh}已达 "
+                f"{scores.best_baseline:.4f}，须再高出 {rules.min_auc_gain:g}",
+            )
         )
     return tuple(reasons)
 
@@ -121,6 +135,7 @@ def churn_row(fit: ChurnFit) -> pa.Table:
         "version": VERSION,
         "status": fit.status,
         "reasons": "; ".join(fit.reasons) or None,
+        "reasons_zh": "；".join(zh for _, zh in fit.why) or None,
         "sampled_customers": fit.customers,
         "leavers": fit.leavers,
         "base_rate": round(fit.leavers / fit.customers, 6) if fit.customers else None,

@@ -61,7 +61,7 @@ def _show(found: Explained, pack: Program, say: Sentences, gates: bool) -> None:
             [say.word("rule"), say.word("outcome")],
             [
                 [
-                    f"{titles.get(row['rule'], row['rule'])}\n{row['occasion']}",
+                    f"{titles.get(row['rule'], row['rule'])}\n{say.occasion(row['occasion'])}",
                     "\n".join(filter(None, _told(found, row, say))),
                 ]
                 for row in found.decisions

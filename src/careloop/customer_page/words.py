@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from careloop.program.codes import code_text, codes
 from careloop.program.measures import MEASURES
 
 UNKNOWN = "–"
@@ -73,10 +74,18 @@ class Words:
             return self._number(self._form(name), value)
         if isinstance(value, list):
             return " – ".join(_short(float(part)) for part in value)
-        known = titles.get(str(value)) or words()["values"].get(str(value))
+        known = titles.get(str(value)) or self._code(name, str(value))
         if known:
-            return known[self.lang]
+            return known if isinstance(known, str) else known[self.lang]
         return self.text(str(value)) if self._form(name) == "words" else str(value)
+
+    def _code(self, name: str, code: str) -> str | dict[str, str] | None:
+        """A value of the CRM in words: of the field's kind of codes, else the same everywhere.
+        Of several, as of interests, each."""
+        kind = words()["fields"].get(name, {}).get("codes")
+        if kind and ";" in code:
+            return self.page("between").join(code_text(kind, c, self.lang) for c in code.split(";"))
+        return (codes()[kind].get(code) if kind else None) or words()["values"].get(code)
 
     def text(self, text: str) -> str:
         """A reason of the marts: measures by their names for people, sentences translated."""
@@ -101,7 +110,8 @@ class Words:
         if form == "share":
             return f"{100 * float(value):.0f} %"
         if form == "money":
-            return f"{value:,.2f} {self.currency}"
+            unit = "元" if self.lang == "zh" and self.currency == "CNY" else self.currency
+            return f"{value:,.2f} {unit}"
         if form == "chance":
             return "< 0.01 %" if value < 0.0001 else f"{100 * float(value):.2f} %"
         if form in ("score", "bar"):

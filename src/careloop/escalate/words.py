@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from careloop.program.codes import codes
+
 
 @cache
 def words() -> dict[str, Any]:
@@ -20,4 +22,4 @@ def say(key: str, lang: str, **values: object) -> str:
 
 def word(kind: str, value: str | None, lang: str) -> str:
     """How a value of a kind reads; the value itself where there is no word for it."""
-    return words()[kind].get(value, {}).get(lang, value) if value else ""
+    return {**codes(), **words()}[kind].get(value, {}).get(lang, value) if value else ""

@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from careloop.contract import entities
 from careloop.explain.read import Row, Silent
 from careloop.program.channels import ADDRESS
 from careloop.program.model import Program
 from careloop.program.rule_words import RuleWords
 
 UNKNOWN = "–"
+_KINDS = {"preferred_channel": "channels", "churn_level": "alert_levels"}
 
 
 @cache
@@ -50,7 +52,7 @@ class Sentences:
             return ""
         text = self._gate(row["gate"], row, "stopped")
         if row["eligible_on"] is not None:
-            text += "; " + self.word("again", day=row["eligible_on"])
+            text += self.word("then") + self.word("again", day=row["eligible_on"])
         return text
 
     def gates(self, row: Row) -> list[tuple[str, bool | None, str]]:
@@ -71,10 +73,19 @@ class Sentences:
             return self.word(
                 "not_in",
                 column=self.word(column),
-                wanted=", ".join(wanted),
-                actual=actual or UNKNOWN,
+                wanted=self.rules.names([self._member(column, name) for name in wanted]),
+                actual=self._member(column, actual) if actual else UNKNOWN,
             )
         return self.word("no_occasion", trigger=self.rules.trigger(silent.rule, short=True))
+
+    def occasion(self, occasion: str) -> str:
+        """What set it off, e.g. ``an order is shipped O1000``."""
+        what, _, which = occasion.partition(":")
+        title = self.word(what) if what == "turn" else self.rules.word(what)
+        return f"{title} {which.replace(':', ' ')}".strip()
+
+    def _member(self, column: str, name: str) -> str:
+        return self.rules.member(_KINDS.get(column, f"{column}s"), name)
 
     def state(self, story: Row | None) -> str:
         """What became of a message or task; nothing before it is planned."""
@@ -88,8 +99,21 @@ class Sentences:
     def _gate(self, gate: str, row: Row, state: str) -> str:
         inputs = json.loads(row["gates"]).get(gate) or {}
         values = {name: self._value(value) for name, value in inputs.items()}
+        if inputs.get("cooldown"):
+            values["cooldown"] = self.rules.duration(inputs["cooldown"])
+        if inputs.get("reasons"):
+            values["reasons"] = self.rules.names(
+                list(map(self.word, inputs["reasons"].split(", ")))
+            )
+        if inputs.get("waits_for_another"):
+            state = "another"
         sentence = _words()["gates"][gate][state][self.lang]
-        return sentence.format_map(_Known(values | {"purpose": row["purpose"]}))
+        return sentence.format_map(_Known(values | {"purpose": self.rules.word(row["purpose"])}))
+
+    def _reason(self, reason: str) -> str:
+        """Why an address is not used; of soft bounces there is a number before."""
+        number, _, rest = reason.partition(" ")
+        return self.word("soft bounces", n=number) if rest == "soft bounces" else self.word(reason)
 
     def _value(self, value: Any) -> str:
         if value is None:
@@ -98,13 +122,21 @@ class Sentences:
             per = self.rules.duration(value["per"])
             return self.word("cap", used=value["used"], most=value["most"], per=per)
         if isinstance(value, dict):
-            return ", ".join(f"{key} {self._value(item)}" for key, item in value.items())
+            named = [f"{self._key(key)} {self._value(item)}" for key, item in value.items()]
+            return self.rules.names(named)
         if isinstance(value, list):
-            return ", ".join(map(self._value, value)) or self.word("none")
+            return self.rules.names(list(map(self._value, value))) or self.word("none")
         text = str(value)
         if len(text) == 20 and text[10] == "T" and text.endswith("Z"):
             return self._moment(datetime.fromisoformat(text).replace(tzinfo=None))
         return self.rules.channel(text) if text in ADDRESS else self.word(text)
+
+    def _key(self, name: str) -> str:
+        """An entity by its title, a cap by what it counts."""
+        if name in entities():
+            return entities()[name].title[self.lang]
+        cap = next((c for c in self.rules.program.caps.limits if c.id == name), None)
+        return "+".join(self.rules.counted(cap)) or self.word("all") if cap else name
 
     def _moment(self, utc: datetime | None) -> str:
         if utc is None:

@@ -87,9 +87,10 @@ def _shares(found: Calibration, words: dict[str, str], language: str) -> Table:
         Column("value", words["value"]),
         *(Column(k, words[k], "share", 1) for k in ("share", "proposed_share", "expected_share")),
     )
+    colon = "：" if language == "zh" else ": "
     rows = tuple(
         {
-            "value": f"{shown(say('name_' + row['dimension']), language)}: "
+            "value": f"{shown(say('name_' + row['dimension']), language)}{colon}"
             f"{row['title'][language]}",
             **{key: row[key] for key in ("share", "proposed_share", "expected_share")},
         }

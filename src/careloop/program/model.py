@@ -73,6 +73,7 @@ class Program(Closed):
         default=contact.Uplift(), description="How the effect of care is measured."
     )
     loyalty: contact.Loyalty | None = Field(None, description="Tiers, points, referrals.")
+    departments: list[service.Department] = Field(description="Departments of the company.")
     touchpoints: list[service.Touchpoint] = Field(description="Where customers meet the company.")
     sla: Sla = Field(description="Service promises.")
     closed_loop: ClosedLoop = Field(description="From feedback to archive.")
@@ -187,12 +188,13 @@ def _shares(program: Program) -> Iterator[Mistake]:
 
 
 def _references(program: Program) -> Iterator[Mistake]:
-    """Ids of segments, stages, tiers, touchpoints, offers, occasions and clocks that are used."""
+    """Ids in use of segments, stages, tiers, departments, touchpoints, offers, occasions…"""
     tiers = program.loyalty.tiers if program.loyalty else []
     known = {
         "segment": program.segments,
         "stage": program.stages,
         "tier": tiers,
+        "department": program.departments,
         "touchpoint": program.touchpoints,
         "offer": program.offers,
         "occasion": program.calendar.occasions,
@@ -200,7 +202,7 @@ def _references(program: Program) -> Iterator[Mistake]:
     }
     ids = {kind: tuple(item.id for item in items) for kind, items in known.items()}
     keys = {kind: kind for kind in ids} | {f"{kind}s": kind for kind in ids}
-    keys |= {"late_offer": "offer", "lost_offer": "offer"}
+    keys |= {"late_offer": "offer", "lost_offer": "offer", "department_default": "department"}
     for loc, key, value in _used_ids(program):
         # The `clock` of a service clock is a kind of time; corrections name one of the clocks.
         kind = keys.get(key)

@@ -2,23 +2,13 @@
 
 from careloop.program.base import Channel, Text, split_duration
 from careloop.program.channels import SPOKEN
+from careloop.program.codes import UNITS, duration_text
 from careloop.program.conditions import Condition
 from careloop.program.contact import Cap
 from careloop.program.model import Program
 from careloop.program.rule_tables import DEFAULT_EXPIRY
 from careloop.program.rules import Audience, Rule
 
-_UNITS = {
-    "s": (("second", "seconds"), "秒"),
-    "m": (("minute", "minutes"), "分钟"),
-    "h": (("hour", "hours"), "小时"),
-    "d": (("day", "days"), "天"),
-    "w": (("week", "weeks"), "周"),
-    "mo": (("month", "months"), "个月"),
-    "q": (("quarter", "quarters"), "个季度"),
-    "y": (("year", "years"), "年"),
-    "wd": (("working day", "working days"), "个工作日"),
-}
 # What ids mean: (English, Chinese).
 WORDS: dict[str, tuple[str, str]] = {
     "birthday": ("birthday", "生日"),
@@ -155,9 +145,7 @@ class RuleWords:
 
     def duration(self, value: str) -> str:
         """``3wd`` as ``3 working days``."""
-        amount, unit = split_duration(value)
-        (one, more), zh = _UNITS[unit]
-        return self.both(f"{amount} {one if amount == 1 else more}", f"{amount} {zh}")
+        return duration_text(value, "zh" if self.zh else "en")
 
     def names(self, names: list[str]) -> str:
         return self.both(", ", "、").join(names)
@@ -180,7 +168,7 @@ class RuleWords:
             return self.both(f"on entering {what}", f"进入{what}时")
         if trigger.cadence:
             amount, unit = split_duration(trigger.cadence.every)
-            (one, _), zh = _UNITS[unit]
+            (one, _), zh = UNITS[unit]
             if amount == 1:
                 return self.both(f"every {one}", f"每{zh.removeprefix('个')}一次")
             every = self.duration(trigger.cadence.every)
@@ -245,12 +233,14 @@ class RuleWords:
         return self.both("; ", "；").join(parts) or self.both("everyone", "所有客户")
 
     def _members(self, kind: str, values: list[str]) -> str:
-        names = [self._member(kind, value) for value in values]
+        names = [self.member(kind, value) for value in values]
         if self.zh:
             return self.word(kind) + "或".join(f"「{name}」" for name in names)
         return f"{self.word(kind)} {' or '.join(names)}"
 
-    def _member(self, kind: str, value: str) -> str:
+    def member(self, kind: str, value: str) -> str:
+        """The title of a member of an audience: of its segments, stages, tiers, tags, channels or
+        alert levels."""
         if kind == "alert_levels":
             return self.word(value)
         if kind == "channels":
@@ -310,9 +300,13 @@ class RuleWords:
     def _cap(self, cap: Cap) -> str:
         per = self.duration(cap.per)
         text = self.both(f"at most {cap.most} in {per}", f"{per}内至多 {cap.most} 次")
-        of = [self.word(p) for p in cap.purposes] + [self.channel(c) for c in cap.channels]
-        of += cap.groups
+        of = self.counted(cap)
         return text + (f" ({self.names(of)})" if of else "")
+
+    def counted(self, cap: Cap) -> list[str]:
+        """What a cap counts; nothing if it is everything."""
+        of = [self.word(p) for p in cap.purposes] + [self.channel(c) for c in cap.channels]
+        return [*of, *cap.groups]
 
     def quiet_hours(self, rule: Rule) -> str:
         """When the rule's messages wait or are dropped."""

@@ -18,6 +18,13 @@ from careloop.program.base import (
 )
 
 
+class Department(Closed):
+    """A department of the company."""
+
+    id: Id = Field(description="Name in tickets and of staff.")
+    title: Text = Field(description="Name people read.")
+
+
 class Touchpoint(Closed):
     """A place where customers meet the company."""
 

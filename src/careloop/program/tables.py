@@ -76,6 +76,7 @@ LISTS: dict[str, str] = {
     "point_earnings": "loyalty.points.earn",
     "point_campaigns": "loyalty.points.campaigns",
     "referral_steps": "loyalty.referrals.steps",
+    "departments": "departments",
     "touchpoints": "touchpoints",
     "sla_clocks": "sla.clocks",
     "escalation": "sla.escalation",

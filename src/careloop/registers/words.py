@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from careloop.program.codes import codes
+
 
 @cache
 def words() -> dict[str, Any]:
@@ -15,7 +17,7 @@ def words() -> dict[str, Any]:
 
 def word(kind: str, value: str | None, lang: str) -> str | None:
     """How a code reads; the code itself where there is no word for it."""
-    return words()[kind].get(value, {}).get(lang, value) if value else None
+    return {**codes(), **words()}[kind].get(value, {}).get(lang, value) if value else None
 
 
 def choices(kind: str, lang: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from careloop.review.model import Column, Kind
 from careloop.review.reader import Reader, Row
-from careloop.review.words import Words
+from careloop.review.words import UNKNOWN, Words
 from careloop.warehouse import has_tables
 
 
@@ -34,11 +34,10 @@ def total(rows: Iterable[Row], key: str) -> Any:
     return sum(row[key] for row in rows if row[key] is not None)
 
 
-def duration(say: Words, text: str) -> str:
-    """A duration of the pack (10m, 24h, 3d) in words; others, such as 3wd, as they stand."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    amount, unit = text[:-1], units.get(text[-1:])
-    return say.value(float(amount), unit, 0) if unit and amount.isdigit() else text
+def reasons_of(say: Words, run: Row) -> str:
+    """Why a run of a model was not accepted; versions of earlier releases say it in English."""
+    reasons = run.get("reasons_zh") if say.language == "zh" else None
+    return reasons or run["reasons"] or UNKNOWN
 
 
 def columns(say: Words, *wanted: tuple[str, Kind] | tuple[str, Kind, int]) -> tuple[Column, ...]:

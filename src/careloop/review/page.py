@@ -12,6 +12,7 @@ import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from unicodedata import east_asian_width
 
 import vl_convert
 from jinja2 import Environment, StrictUndefined
@@ -29,7 +30,7 @@ WIDE, HALF = 680, 330
 _NUMERIC = ("number", "share", "money", "score", "by_unit", "change")
 _SPARK = (96, 26)
 # Texts up to so many characters, and small ones, stay in one line.
-_SHORT, _SHORT_NOTE = 12, 26
+_SHORT, _SHORT_NOTE, _LONG = 12, 26, 36
 
 
 def render(reader: Reader, headline: Section, sections: list[Section], run: Row) -> str:
@@ -83,7 +84,6 @@ def _facts(say: Words, reader: Reader, run: Row) -> list[tuple[str, str]]:
         (say("period"), days),
         (say("as_of"), f"{say.time(reader.as_of)}"),
         (say("data_until"), say.time(until) if until else say("unknown")),
-        (say("program"), f"{getattr(reader.program.title, reader.language)} ({run['pack']})"),
     ]
 
 
@@ -151,8 +151,13 @@ class _Grid:
         self.all = len(table.rows)
         self.is_filtered = table.id == "kpis"
         self.rows = [_Line(row, table, say) for row in rows]
+        cells = [cell for row in self.rows for cell in row.cells]
+        self.has_notes = any(cell["notes"] for cell in cells)
+        long = {cell["title"] for cell in cells if cell["is_long"]}
+        for cell in cells:
+            cell["is_long"] = cell["title"] in long
         # Cells of several lines are read as cards on a phone; plain ones are better compared.
-        self.has_notes = any(cell["notes"] for row in self.rows for cell in row.cells)
+        self.is_cards = self.has_notes or bool(long)
         self.is_wide = len(self.columns) > 9
         self.states = [state for state in STATES if any(r.state == state for r in self.rows)]
 
@@ -193,7 +198,13 @@ def _cell(row: Row, column: Column, below: list[Column], say: Words) -> dict[str
         "title": column.title,
         "is_empty": value is None or value == [],
         "is_short": len(str(text)) <= _SHORT,
+        "is_long": column.kind == "text" and _width(str(text)) > _LONG,
     }
+
+
+def _width(text: str) -> int:
+    """Of Chinese characters two each."""
+    return len(text) + sum(east_asian_width(character) in "WF" for character in text)
 
 
 def _badge(say: Words, state: str) -> Markup:

@@ -183,6 +183,13 @@ def period_name(say: Words, row: Row) -> str:
     return say("until_month", month=f"{_day_before(row['period_end']):%Y-%m}")
 
 
+def point_name(say: Words, row: Row) -> str:
+    """A target's period on the axis of a chart; of a rolling year only its last month."""
+    if row["period_type"] != "year":
+        return period_name(say, row)
+    return say.short_period(_day_before(row["period_end"]), "month")
+
+
 def period_text(say: Words, row: Row) -> str:
     """A target's period in a sentence."""
     if row["period_type"] == "year":

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from careloop.program.codes import code_text
 from careloop.program.kpis import KPIS
 from careloop.program.model import Program
 from careloop.review.model import Column, Kind
@@ -215,7 +216,18 @@ class Words:
             return self("unknown")
         if value == "(all)":
             return self("all")
-        return self._titles(dimension).get(str(value), str(value))
+        title = self._titles(dimension).get(str(value))
+        if title is None and dimension == "touchpoint":
+            return code_text("touchpoints", str(value), self.language)
+        return title or str(value)
+
+    def department(self, name: str | None) -> str | None:
+        """The title of a department; its id where the program has none."""
+        return None if name is None else self._titles("department").get(name, name)
+
+    def code(self, kind: str, code: str | None) -> str | None:
+        """A code of the CRM in words; kind as in ``careloop.program.codes``."""
+        return None if code is None else code_text(kind, code, self.language)
 
     def members(self, dimension: str | None) -> list[str]:
         """The members of a dimension the program knows, in its order."""
@@ -228,6 +240,7 @@ class Words:
             "stage": program.stages,
             "tier": program.loyalty.tiers if program.loyalty else [],
             "touchpoint": program.touchpoints,
+            "department": program.departments,
         }
         if dimension == "core":
             return {"core": self("core"), "other": self("not_core")}

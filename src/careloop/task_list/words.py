@@ -6,13 +6,15 @@ from typing import Any
 
 import yaml
 
+from careloop.program.codes import codes
+
 
 @cache
 def words() -> dict[str, Any]:
-    """``words.yml``: headings, states, results, roles and channels."""
+    """``words.yml``: headings, states, results and channels."""
     return yaml.safe_load(files("careloop.task_list").joinpath("words.yml").read_text("utf-8"))
 
 
 def word(kind: str, value: str | None, lang: str) -> str | None:
     """How a value of a kind reads; the value itself where there is no word for it."""
-    return words()[kind].get(value, {}).get(lang, value) if value else None
+    return {**codes(), **words()}[kind].get(value, {}).get(lang, value) if value else None

@@ -25,11 +25,12 @@ CARRIED = {
     "model_runs": (
         "fct_model_runs",
         "model_run varchar, as_of timestamp, as_of_on date, model varchar, version varchar, "
-        "status varchar, reasons varchar, is_used boolean, used_model_run varchar, "
-        "time_unit varchar, r double, alpha double, a double, b double, log_likelihood double, "
-        "p double, q double, v double, spend_log_likelihood double, customers bigint, "
-        "repeat_customers bigint, interval_variation double, calibration_end_on date, "
-        "holdout_days integer, holdout_customers bigint, holdout_repeat_customers bigint, "
+        "status varchar, reasons varchar, reasons_zh varchar, is_used boolean, "
+        "used_model_run varchar, time_unit varchar, r double, alpha double, a double, b double, "
+        "log_likelihood double, p double, q double, v double, spend_log_likelihood double, "
+        "customers bigint, repeat_customers bigint, interval_variation double, "
+        "calibration_end_on date, holdout_days integer, holdout_customers bigint, "
+        "holdout_repeat_customers bigint, "
         "holdout_predicted double, holdout_actual bigint, holdout_error double, "
         "holdout_correlation double, holdout_rmse double, pack_hash varchar",
     ),
@@ -77,11 +78,12 @@ CARRIED = {
     "churn_model_runs": (
         "fct_churn_model_runs",
         "churn_model_run varchar, as_of timestamp, as_of_on date, model varchar, version "
-        "varchar, status varchar, reasons varchar, is_used boolean, used_churn_model_run "
-        "varchar, cutoff_on date, label_days integer, buyers bigint, sampled_customers "
-        "bigint, leavers bigint, base_rate double, auc double, auc_recency double, auc_rfm "
-        "double, top_decile double, top_decile_recency double, top_decile_rfm double, brier "
-        "double, mean_predicted double, intercept double, weight_age double, weight_orders "
+        "varchar, status varchar, reasons varchar, reasons_zh varchar, is_used boolean, "
+        "used_churn_model_run varchar, cutoff_on date, label_days integer, buyers bigint, "
+        "sampled_customers bigint, leavers bigint, base_rate double, auc double, "
+        "auc_recency double, auc_rfm double, top_decile double, "
+        "top_decile_recency double, top_decile_rfm double, brier double, "
+        "mean_predicted double, intercept double, weight_age double, weight_orders "
         "double, weight_missed_orders double, weight_spend double, weight_interactions_known "
         "double, weight_interactions double, weight_missed_interactions double, mean_age "
         "double, mean_orders double, mean_missed_orders double, mean_spend double, "

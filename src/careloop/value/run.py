@@ -19,7 +19,8 @@ from careloop.value.rules import ValueRules
 MODEL, VERSION = "bg_nbd_gamma_gamma", "1"
 DIGITS = 10
 FIT_COLUMNS = {
-    **{name: pa.string() for name in ("model", "version", "status", "reasons", "fallback")},
+    **{name: pa.string() for name in ("model", "version", "status", "reasons", "reasons_zh")},
+    "fallback": pa.string(),
     "time_unit": pa.string(),
     "unit_days": pa.float64(),
     **{name: pa.float64() for name in ("r", "alpha", "a", "b", "log_likelihood")},
@@ -94,6 +95,7 @@ def fit_row(fit: ValueFit, rules: ValueRules) -> pa.Table:
         "version": VERSION,
         "status": fit.verdict.status,
         "reasons": "; ".join(fit.verdict.reasons) or None,
+        "reasons_zh": "；".join(zh for _, zh in fit.verdict.why) or None,
         "fallback": fit.verdict.fallback,
         "time_unit": rules.time_unit,
         "unit_days": rules.unit_days,

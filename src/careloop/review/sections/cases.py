@@ -38,36 +38,23 @@ def _most(say: Words, note: str, rows: list[Row]) -> list[Sentence]:
     return [Sentence("info", say(f"most_{note}", **values))]
 
 
-def _code(say: Words, name: str, value: str | None) -> str | None:
-    """A code of the CRM in words where there are any."""
-    if value is None:
-        return None
-    key = f"{name}_{value}"
-    return say(key) if key in _KNOWN else value.replace("_", " ")
-
-
-_KNOWN = (
-    "urgency_urgent", "urgency_general", "urgency_suggestion",
-    "confirmation_satisfied", "confirmation_fairly_satisfied", "confirmation_dissatisfied",
-    "kind_complaint", "kind_enquiry", "kind_return", "kind_fault", "kind_suggestion",
-)  # fmt: skip
-
-
 def _table(say: Words, note: str, rows: list[Row]) -> Table:
+    steps = say.program.sla.escalation
+    raised_to = {step.id: say.code("roles", step.to) for step in steps}
     shown = tuple(
         {
             "case": row["case_id"],
             "opened_on": row["opened_on"],
-            "kind": _code(say, "kind", row["kind"]),
-            "category": _code(say, "category", row["category"]),
+            "kind": say.code("kinds", row["kind"]),
+            "category": say.code("topics", row["category"]),
             "touchpoint": say.member("touchpoint", row["touchpoint"]),
-            "urgency": _code(say, "urgency", row["urgency"]),
-            "department": row["department"],
-            "level": row["level"],
+            "urgency": say.code("urgencies", row["urgency"]),
+            "department": say.department(row["department"]),
+            "level": raised_to.get(row["level"], row["level"]),
             "escalations": row["escalations"],
             "hours": row["hours_to_solution"],
-            "resolution": _code(say, "resolution", row["resolution"]),
-            "confirmation": _code(say, "confirmation", row["confirmation"]),
+            "resolution": say.code("resolutions", row["resolution"]),
+            "confirmation": say.code("confirmations", row["confirmation"]),
             "satisfaction": row["satisfaction"],
         }
         for row in rows

@@ -1,7 +1,7 @@
 """Churn: cases of alert, who was contacted, saved and lost."""
 
 from careloop.review import charts
-from careloop.review.figures import columns, has, share, total
+from careloop.review.figures import columns, has, reasons_of, share, total
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -74,7 +74,7 @@ def _model(say: Words, reader: Reader) -> list[Sentence]:
     if runs[0]["is_used"]:
         values = {"day": say.date(runs[0]["as_of_on"]), "auc": say.number(runs[0]["auc"], 2)}
         return [Sentence("info", say("model_used", **values))]
-    return [Sentence("info", say("model_not_used", reasons=runs[0]["reasons"] or "–"))]
+    return [Sentence("info", say("model_not_used", reasons=reasons_of(say, runs[0])))]
 
 
 def _level(say: Words, level: str) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from careloop.contract import entities
 from careloop.program.dates import start_of
 from careloop.review.figures import columns, has, share, total
 from careloop.review.model import Section, Sentence, Table
@@ -83,7 +84,7 @@ def _loaded(say: Words, reader: Reader, loads: list[Row]) -> list[Sentence]:
     found = [Sentence("info", say("loaded", **values))]
     part = share(worst["rows_rejected"], worst["rows_read"]) or 0
     if part > reader.program.data.max_rejected_share / 2:
-        values = {"entity": worst["entity"], "x": say.share(part)}
+        values = {"entity": _entity(say, worst["entity"]), "x": say.share(part)}
         found.append(Sentence("bad", say("many_rejected", **values), 37))
     return found
 
@@ -91,7 +92,7 @@ def _loaded(say: Words, reader: Reader, loads: list[Row]) -> list[Sentence]:
 def _tested(say: Words, tests: list[Row]) -> list[Sentence]:
     critical = [row for row in tests if row["severity"] == "critical"]
     if critical:
-        names = dict.fromkeys(row["table_name"] for row in critical)
+        names = dict.fromkeys(_table_name(say, row["table_name"]) for row in critical)
         text = say("critical", n=len(critical), list=say.listing([*names][:NAMED]))
         return [Sentence("bad", text, 92)]
     if tests:
@@ -115,7 +116,7 @@ def _fresh(say: Words, reader: Reader) -> list[Sentence]:
         is_in_days = limit.endswith("d") and limit[:-1].isdigit()
         if row["latest"] and is_in_days and end - row["latest"] > timedelta(days=int(limit[:-1])):
             age = say.days((end - row["latest"]).days)
-            old.append(say("old_entity", entity=row["entity"], age=age))
+            old.append(say("old_entity", entity=_entity(say, row["entity"]), age=age))
     if old:
         return [Sentence("bad", say("old", list=say.listing(old)), 36)]
     return [Sentence("good", say("fresh"))]
@@ -177,6 +178,17 @@ def _limits(say: Words, reader: Reader) -> list[Sentence]:
     return [*texts, Sentence("info", say("limit_offers")), Sentence("info", say("limit_today"))]
 
 
+def _entity(say: Words, name: str) -> str:
+    """The title of an entity of the contract."""
+    entity = entities().get(name)
+    return entity.title[say.language] if entity else name
+
+
+def _table_name(say: Words, name: str) -> str:
+    """An entity of the raw data by its title, a mart by its name."""
+    return _entity(say, name.removeprefix("raw.")) if name.startswith("raw.") else name
+
+
 def _load_table(say: Words, loads: list[Row]) -> Table:
     rows = tuple({**row, "rejected_share": share(row["rows_rejected"], row["rows_read"])}
                  for row in loads)  # fmt: skip
@@ -186,14 +198,17 @@ def _load_table(say: Words, loads: list[Row]) -> Table:
         ("rows_loaded", "number"), ("rows_rejected", "number"), ("rejected_share", "share", 2),
         ("rows_held", "number"),
     )  # fmt: skip
-    kept = tuple({c.key: row[c.key] for c in listed} for row in rows)
+    kept = tuple(
+        {c.key: row[c.key] for c in listed} | {"entity": _entity(say, row["entity"])}
+        for row in rows
+    )
     return Table("loads", say("loads"), listed, kept, short=SHOWN)
 
 
 def _test_table(say: Words, tests: list[Row]) -> Table:
     rows = tuple(
         {
-            "table": row["table_name"],
+            "table": _table_name(say, row["table_name"]),
             "expectation": row[f"expectation_{say.language}"],
             "severity": say(f"severity_{row['severity']}"),
             "rows_failing": row["rows_failing"],

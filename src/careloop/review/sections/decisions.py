@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from careloop.program.codes import duration_text
 from careloop.program.kpis import KPIS
-from careloop.review.figures import columns, duration, has, share
+from careloop.review.figures import columns, has, share
 from careloop.review.model import Section, Sentence, Table
 from careloop.review.reader import Reader, Row
-from careloop.review.targets import foremost, judged, period_name, title, whole
+from careloop.review.targets import foremost, judged, period_text, title, whole
 from careloop.review.words import Words, words_of
 
 SHOWN = 12
@@ -66,7 +67,7 @@ def _targets(say: Words, reader: Reader) -> list[Decision]:
             "kpi": title(say, row),
             "x": say.value(row["value"], unit),
             "target": say.value(row["target"], unit),
-            "period": period_name(say, row),
+            "period": period_text(say, row),
         }
         due = row["due_on"] if row["due_on"] and row["due_on"] > reader.as_of.date() else None
         rank = 95 if row["is_critical"] else 82
@@ -140,7 +141,8 @@ def _pain_points(say: Words, reader: Reader) -> list[Decision]:
         rank = (75 if row["level"] == "high" else 55) + 5 * is_late
         why = say("why_point_late" if is_late else "why_point", **values)
         due = _next_end(reader) if is_late else row["due_on"]
-        made.append(Decision(rank, say("do_point", **values), why, row["department"], due))
+        owner = say.department(row["department"])
+        made.append(Decision(rank, say("do_point", **values), why, owner, due))
     return made
 
 
@@ -198,13 +200,13 @@ def _clocks(say: Words, reader: Reader) -> list[Decision]:
             continue
         values = {
             "clock": reader.title(row),
-            "target": duration(say, row["target"]),
+            "target": duration_text(row["target"], say.language),
             "x": say.share(kept),
             "wanted": say.share(row["target_share"]),
             "n": say.number(judged),
         }
         rank = {"never": 85, "short": 58, "always": 20}[key]
-        owner = row["department"] or say("owner_service")
+        owner = say.department(row["department"]) or say("owner_service")
         what, why = say(f"do_clock_{key}", **values), say("why_clock", **values)
         made.append(Decision(rank, what, why, owner, _next_end(reader)))
     return made

@@ -11,6 +11,7 @@ from careloop.review.targets import (
     judged,
     period_name,
     period_text,
+    point_name,
     title,
     whole,
 )
@@ -234,7 +235,7 @@ def _trend(say: Words, row: Row, points: list[Row]) -> Chart:
     unit = row["unit"]
     lines = [
         {
-            "period": period_name(say, {**row, **point}),
+            "period": point_name(say, {**row, **point}),
             "value": point["value"],
             "target": point["target"],
             "low": point["low"],
@@ -255,13 +256,15 @@ def _trend(say: Words, row: Row, points: list[Row]) -> Chart:
         target=say("alt_target", target=target) if row["target"] is not None else "",
     )
     has_running = not all(line["is_over"] for line in known)
-    note = say("chart_note", state=say.state(row["state"])) if has_running else ""
+    note = say("chart_note" if has_running else "chart_note_over", state=say.state(row["state"]))
+    if row["period_type"] == "year":
+        note += say("rolling_note")
     return Chart(
         f"trend-{row['target_id']}",
         title(say, row),
         charts.trend(say, lines, unit, benchmark=row["benchmark"]),
         alt,
-        note or say.state(row["state"]),
+        note,
         is_half=True,
     )
 

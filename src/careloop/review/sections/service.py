@@ -1,7 +1,8 @@
 """Service: clocks, escalations, the closed loop, pain points and whether the last were solved."""
 
+from careloop.program.codes import duration_text
 from careloop.review import charts
-from careloop.review.figures import columns, difference, duration, has, share, total
+from careloop.review.figures import columns, difference, has, share, total
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -165,7 +166,7 @@ def _broken(say: Words, clocks: list[Row]) -> list[Sentence]:
         row = worst[1]
         values = {
             "clock": row[f"title_{say.language}"],
-            "target": duration(say, row["target"]),
+            "target": duration_text(row["target"], say.language),
             "x": say.share(share(row["met"], row["met"] + row["breached"])),
             "n": say.number(row["met"] + row["breached"]),
         }
@@ -259,7 +260,7 @@ def _clock_table(say: Words, clocks: list[Row]) -> Table:
     rows = tuple(
         {
             "clock": row[f"title_{say.language}"],
-            "target": duration(say, row["target"]),
+            "target": duration_text(row["target"], say.language),
             "tickets": row["tickets"],
             "met": row["met"],
             "breached": row["breached"],
@@ -275,7 +276,7 @@ def _clock_table(say: Words, clocks: list[Row]) -> Table:
         say,
         ("clock", "text"), ("target", "text"), ("tickets", "number"), ("met", "number"),
         ("breached", "number"), ("waiting", "number"), ("kept", "share", 1), ("wanted", "share"),
-        ("kept_before", "share", 1), ("minutes", "number", 1),
+        ("kept_before", "share", 1), ("minutes", "number"),
     )  # fmt: skip
     return Table("service-clock-table", say("clocks"), listed, rows, say("clock_note"))
 
@@ -285,7 +286,7 @@ def _point_table(say: Words, points: list[Row]) -> Table:
         {
             "point": row[f"title_{say.language}"],
             "touchpoint": say.member("touchpoint", row["touchpoint"]),
-            "department": row["department"],
+            "department": say.department(row["department"]),
             "level": say(f"level_{row['level']}") if row["level"] else None,
             "cases": row["cases"],
             "cases_before": row["cases_before"],
@@ -310,7 +311,7 @@ def _finding_table(say: Words, findings: list[Row]) -> Table:
             "point": row[f"title_{say.language}"],
             "touchpoint": say.member("touchpoint", row["touchpoint"]),
             "level": say(f"level_{row['level']}"),
-            "department": row["department"],
+            "department": say.department(row["department"]),
             "found_on": row["found_on"],
             "due_on": row["due_on"],
             "left_on": row["left_on"],

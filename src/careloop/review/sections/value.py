@@ -1,7 +1,7 @@
 """What customers spent, by segment, and what they are expected to spend."""
 
 from careloop.review import charts
-from careloop.review.figures import columns, growth, has, share, total
+from careloop.review.figures import columns, growth, has, reasons_of, share, total
 from careloop.review.model import Chart, Section, Sentence, Table
 from careloop.review.reader import Reader, Row
 from careloop.review.words import Words, words_of
@@ -92,7 +92,7 @@ def _model(say: Words, reader: Reader, today: dict[str, Row]) -> list[Sentence]:
         values = {"error": say.share(run["holdout_error"]), "day": say.date(run["as_of_on"])}
         known = run["holdout_error"] is not None
         return [Sentence("good", say("model_used" if known else "model_used_plain", **values))]
-    values = {"reasons": run["reasons"] or "–", "how": say(f"method_{method.split()[0]}")}
+    values = {"reasons": reasons_of(say, run), "how": say(f"method_{method.split()[0]}")}
     return [Sentence("bad", say("model_not_used", **values), 34)]
 
 
