@@ -17,7 +17,7 @@ from careloop.escalate.clocks import as_of_of, newest_clocks, open_clocks
 from careloop.escalate.rows import Due, by_owner, due_rows, level_title
 from careloop.escalate.words import word, words
 from careloop.ledger.database import Ledger, has_ledger, open_ledger
-from careloop.ledger.escalations import STATES, listed, withdraw
+from careloop.ledger.escalations import BACKLOG, STATES, listed, withdraw
 from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
@@ -25,6 +25,7 @@ from careloop.program.sla import WARNING
 from careloop.settings import Settings, load_settings
 
 EVERY = "all"
+ASKED = (*STATES, BACKLOG, EVERY)
 LONGEST_REASON = 200
 LISTED = ("id", "owner", "case", "clock", "level", "told", "when", "raised", "state")
 DUE = ("owner", "case", "what", "urgency", "clock", "target", "when")
@@ -43,9 +44,7 @@ def register(app: typer.Typer) -> None:
 @escalations_app.callback()
 def escalations(
     context: typer.Context,
-    state: Annotated[
-        str, typer.Option("--state", help=f"One of: {', '.join(STATES)}, {EVERY}.")
-    ] = "open",
+    state: Annotated[str, typer.Option("--state", help=f"One of: {', '.join(ASKED)}.")] = "open",
     owner: Owner = None,
     home: Home = None,
     program: ProgramName = None,
@@ -57,21 +56,24 @@ def escalations(
     """
     if context.invoked_subcommand:
         return
-    if state not in (*STATES, EVERY):
-        raise SettingsError(f"there is no state {state}", f"--state: {', '.join((*STATES, EVERY))}")
+    if state not in ASKED:
+        raise SettingsError(f"there is no state {state}", f"--state: {', '.join(ASKED)}")
     settings = load_settings(home=home, program=program)
     pack = load_program(settings.program)
     with _ledger(settings) as ledger, ledger.read() as con:
         rows = listed(con, None if state == EVERY else state, owner)
+        old = len(listed(con, BACKLOG, owner)) if state == "open" else 0
     if as_json:
         print_json([dict(row._mapping) for row in rows])
         return
     if not rows:
         console().print(f"no escalations ({state})", markup=False)
-        return
     # What all have in common takes no room.
     keys = LISTED if state == EVERY else LISTED[:-1]
-    _print(keys, [_line(row, pack)[: len(keys)] for row in rows], pack)
+    if rows:
+        _print(keys, [_line(row, pack)[: len(keys)] for row in rows], pack)
+    if old:
+        console().print(f"{old:,} more are the backlog: --state {BACKLOG}", markup=False)
 
 
 @escalations_app.command("withdraw")
