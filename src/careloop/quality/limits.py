@@ -115,10 +115,10 @@ def _volume(data: Data, previous: dict[str, int]) -> Iterable[Declared]:
 def _rejected(data: Data, delivered: set[str]) -> Iterable[Declared]:
     """One expectation over the batches since the last published run: a run that this stopped
     does not let them through the next day. A corrected file of the same name replaces its
-    predecessor."""
+    predecessor. A typing error in a short file, such as an edited register, stops nothing."""
     if not delivered:
         return
-    share = data.max_rejected_share
+    share, few = data.max_rejected_share, data.few_rejected
     since = "coalesce((select max(as_of) from run.previous_volumes), timestamp '1970-01-01')"
     yield _made(
         "data.max_rejected_share",
@@ -127,7 +127,8 @@ def _rejected(data: Data, delivered: set[str]) -> Iterable[Declared]:
         {
             "unexpected_rows_query": "select entity, file from (select * from {batch} qualify "
             "row_number() over (partition by entity, source, file order by batch_seq desc) = 1) "
-            f"as newest where loaded_at > {since} and rows_rejected > {share} * rows_read"
+            f"as newest where loaded_at > {since} and rows_rejected > {few} "
+            f"and rows_rejected > {share} * rows_read"
         },
         "critical",
         {
