@@ -3,6 +3,7 @@
 {%- set as_of = as_of_utc() -%}
 {%- set dormant_days = setting_text("activity.dormant_days") -%}
 {%- set lost_days = setting_text("activity.lost_days") -%}
+{%- set first_interacted_on = local_date("first_interacted_at") -%}
 {%- set nobody = "cast(null as varchar)" -%}
 
 with
@@ -27,9 +28,9 @@ customers as (
         ordered_in as active_in,
         ordered_before_dormant as active_before
         {%- else %}
-        least(first_ordered_on, {{ local_date("first_interacted_at") }}) as first_active_on,
-        ordered_in | interacted_in as active_in,
-        ordered_before_dormant | interacted_before_dormant as active_before
+        least(first_ordered_on, {{ first_interacted_on }}, first_asked_on) as first_active_on,
+        ordered_in | interacted_in | asked_in as active_in,
+        ordered_before_dormant | interacted_before_dormant | asked_before_dormant as active_before
         {%- endif %}
     from {{ ref("int_kpi_activity") }}
 ),
