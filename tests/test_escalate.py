@@ -959,3 +959,21 @@ def test_what_is_due(small: World) -> None:
     assert [row["case_id"] for row in found["due"]] == ["T1", "T2", "T4"]
     only = json.loads(careloop(small, "service", "due", "--owner", "S2", "--json"))
     assert [row["case_id"] for row in only["due"]] == ["T4"]
+
+
+def test_the_course_of_a_case_is_shown(small: World) -> None:
+    small.escalate([ticket(1), ticket(2, breached_at=AT - 900 * HOUR)])
+    small.alert(staff=Told("staff"), team=Told("team"))
+    small.escalate([ticket(1, stopped_at=AT + MINUTE, is_open=False)], NOW + HOUR)
+    shown = careloop(small, "escalations", "show", "T1")
+    assert "截止 2026-11-02 08:00，逾期自 2026-11-02 08:00" in shown
+    assert [line.split()[3:] for line in shown.splitlines() if line.startswith(" 2026")] == [
+        ["主管", "升级", "S8"],
+        ["主管", "清单", "S1", "已发送"],
+        ["主管", "清单", "S8", "已发送"],
+        ["主管", "已完成", "S8"],
+    ]
+    assert "首次发现时早已逾期" in careloop(small, "escalations", "show", "T2")
+    found = json.loads(careloop(small, "escalations", "show", "T1", "--json"))
+    assert [row["what"] for row in found] == ["open", "raised", "raised", "fulfilled"]
+    assert "宋丹" not in shown, "ids only"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 from careloop.ledger.escalations import OVER, is_open
 from careloop.ledger.messages import insert_new
 from careloop.ledger.prepared import Prepared
-from careloop.ledger.tables import alert_items, alerts, escalations
+from careloop.ledger.tables import alert_items, alerts, escalation_events, escalations
 
 A, T, E = alerts.c, alert_items.c, escalations.c
 RAISED, DIGEST = "raised", "digest"
@@ -134,6 +134,26 @@ def items_of(con: Connection, alert: Alert, levels: Sequence[str]) -> list[Any]:
         wanted = or_(E.level.in_(levels), E.escalation_id.in_(to_team))
     shown = or_(and_(is_open(), wanted), and_(mine, E.found == OVER, E.state == "fulfilled"))
     return list(con.execute(select(escalations).where(shown).order_by(E.seq)))
+
+
+def course(con: Connection, case_id: str) -> list[Any]:
+    """One row per change of an escalation of this case, and per list that told somebody of one,
+    in the order they came about. what: the state, or the kind of list; state: the list's."""
+    about = (E.clock, E.cycle, E.level, E.target, E.started_at, E.due_at, E.breached_at)
+    H = escalation_events.c
+    events = (
+        select(H.at_utc, H.state.label("what"), E.staff_id, H.reason.label("state"), *about)
+        .join(escalations, E.escalation_id == H.escalation_id)
+        .where(E.case_id == case_id)
+    )
+    lists = (
+        select(A.state_at.label("at_utc"), A.kind.label("what"), A.staff_id, A.state, *about)
+        .join(alert_items, T.alert_id == A.alert_id)
+        .join(escalations, E.escalation_id == T.escalation_id)
+        .where(E.case_id == case_id)
+    )
+    rows = [*con.execute(events.order_by(H.seq)), *con.execute(lists.order_by(A.seq, T.audience))]
+    return sorted(rows, key=lambda row: row.at_utc)
 
 
 def begin(con: Connection, alert: Alert, worker: str, at: datetime, lease: datetime) -> bool:
