@@ -335,11 +335,13 @@ def test_what_was_late_long_before_is_backlog(world: World) -> None:
 
 def test_what_was_missed_and_done_between_rounds_is_recorded_once(world: World) -> None:
     before = ticket(1, stopped_at=AT - MINUTE, is_open=False)
+    unseen = ticket(5, stopped_at=AT + MINUTE, is_open=False)
     assert world.escalate([before]) == Escalated({}, 0, 0, 0, 0, 0), "nobody looked then"
     between = [
         ticket(2, breached_at=AT + 10 * MINUTE, stopped_at=AT + 40 * MINUTE, is_open=False),
         ticket(3, breached_at=None, stopped_at=AT + 40 * MINUTE, is_open=False, state="met"),
         ticket(4, breached_at=AT + 10 * MINUTE, is_open=False),
+        unseen,
     ]
     done = world.escalate([before, *between], NOW + HOUR)
     assert done == Escalated({}, 0, 0, 0, 0, 0, 0, 1)
@@ -355,7 +357,7 @@ def test_what_was_done_while_nobody_looked_is_known_from_the_last_refresh(world:
     world.escalate([])
     published = world.lab.settings.published
     published.mkdir()
-    stopped = {"stopped_at": AT + HOUR, "is_open": False}
+    stopped = {"breached_at": AT + MINUTE, "stopped_at": AT + HOUR, "is_open": False}
     file = clocks_file(world.lab.settings.home, [ticket(1, **stopped), ticket(2, **stopped)])
     file.rename(published / "marts-20261103T0000-1.duckdb")
     (published / "marts.duckdb").symlink_to("marts-20261103T0000-1.duckdb")

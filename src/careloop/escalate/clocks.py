@@ -53,9 +53,10 @@ inner join levels as l
     on case
         when l.after_seconds is null
             then c.state = 'running' and c.breached_at is null and c.warn_on_at <= $as_of
+        when c.is_open then c.breached_at + to_seconds(l.after_seconds) <= $as_of
         else
-            c.breached_at + to_seconds(l.after_seconds)
-            <= case when c.is_open then $as_of else c.stopped_at end
+            c.breached_at + to_seconds(l.after_seconds) <= c.stopped_at
+            and c.breached_at + to_seconds(l.after_seconds) > $seen_from
     end
 where
     c.started_at <= $as_of
@@ -133,7 +134,7 @@ class Clocks:
 
     def reached(self, first: datetime) -> list[Row]:
         """One row per clock and level it has reached, the oldest breach first: of open ones, and
-        of those that stopped too late after ``first`` and no longer ago than backlog."""
+        of those that were missed and stopped after ``first``, no longer ago than backlog."""
         since = max(first, self.recent_from)
         values = {"as_of": self.as_of, "recent_from": self.recent_from, "seen_from": since}
         return self._rows(REACHED.format(self.stopped), **values)
