@@ -379,7 +379,8 @@ def _returners(b: Books, p: Span, activity: Frame, days: int) -> Frame:
 def wake_up_rate(b: Books, p: Span) -> Frame:
     activity = b.orders[["customer_id", "at"]]
     if b.program.activity.dormant_measure != "days_since_last_order":
-        activity = pd.concat([activity, b.interactions[["customer_id", "at"]]])
+        more = [frame[["customer_id", "at"]] for frame in (b.interactions, b.tickets)]
+        activity = pd.concat([activity, *more])
     return _returners(b, p, activity, b.program.activity.dormant_days)
 
 

@@ -39,7 +39,7 @@ from careloop.escalate.lists import COLUMNS, width
 from careloop.escalate.staff import Person, Staff, read_staff
 from careloop.ledger import mirror
 from careloop.ledger.database import open_ledger, utc
-from careloop.ledger.escalations import withdraw
+from careloop.ledger.escalations import BACKLOG, listed, withdraw
 from careloop.program.load import InvalidProgram, load_program
 from careloop.settings import PROJECT_ROOT, AlertSettings
 
@@ -311,6 +311,64 @@ def test_withdrawn_escalations_stay_so(world: World) -> None:
     ]
 
 
+def test_what_was_late_long_before_is_backlog(world: World) -> None:
+    old = ticket(1, breached_at=AT - 900 * HOUR, urgency="urgent")
+    newer = ticket(2, breached_at=AT - 60 * HOUR)
+    done = world.escalate([old, newer, ticket(3), soon(4)])
+    assert done.raised == {"supervisor": 3, "department": 2, "warning": 1}
+    assert done.backlog == 3
+    assert world.rows("case_id, level, found") == [
+        ("T1", "department", "backlog"),
+        ("T1", "supervisor", "backlog"),
+        ("T2", "department", None),
+        ("T2", "supervisor", "backlog"),
+        ("T3", "supervisor", None),
+        ("T4", "warning", None),
+    ], "of a case that goes on each level is judged by when it was reached"
+    with open_ledger(world.lab.settings) as ledger, ledger.read() as con:
+        shown = {s: {row.case_id for row in listed(con, s, None)} for s in ("open", BACKLOG)}
+    assert shown == {"open": {"T2", "T3", "T4"}, BACKLOG: {"T1", "T2"}}
+    later = world.escalate([old, newer, ticket(3, breached_at=AT - 2 * HOUR)], NOW + 30 * HOUR)
+    assert later.raised == {"department": 1}
+    assert later.backlog == 0, "what comes up between two rounds is told case by case"
+
+
+def test_what_was_missed_and_done_between_rounds_is_recorded_once(world: World) -> None:
+    before = ticket(1, stopped_at=AT - MINUTE, is_open=False)
+    unseen = ticket(5, stopped_at=AT + MINUTE, is_open=False)
+    assert world.escalate([before]) == Escalated({}, 0, 0, 0, 0, 0), "nobody looked then"
+    between = [
+        ticket(2, breached_at=AT + 10 * MINUTE, stopped_at=AT + 40 * MINUTE, is_open=False),
+        ticket(3, breached_at=None, stopped_at=AT + 40 * MINUTE, is_open=False, state="met"),
+        ticket(4, breached_at=AT + 10 * MINUTE, is_open=False),
+        unseen,
+    ]
+    done = world.escalate([before, *between], NOW + HOUR)
+    assert done == Escalated({}, 0, 0, 0, 0, 0, 0, 1)
+    assert world.rows("case_id, level, state, found") == [("T2", "supervisor", "fulfilled", "over")]
+    times = [str(at)[11:16] for row in world.rows("raised_at, closed_at") for at in row]
+    assert times == ["03:00", "02:40"]
+    assert world.lab.rows("select state, reason from escalation_events") == [("fulfilled", "over")]
+    assert world.escalate([before, *between], NOW + HOUR).changed == 0
+    assert world.escalate([before, *between], NOW + 2 * HOUR).changed == 0, "nor opened again"
+
+
+def test_what_was_done_while_nobody_looked_is_known_from_the_last_refresh(world: World) -> None:
+    world.escalate([])
+    published = world.lab.settings.published
+    published.mkdir()
+    stopped = {"breached_at": AT + MINUTE, "stopped_at": AT + HOUR, "is_open": False}
+    file = clocks_file(world.lab.settings.home, [ticket(1, **stopped), ticket(2, **stopped)])
+    file.rename(published / "marts-20261103T0000-1.duckdb")
+    (published / "marts.duckdb").symlink_to("marts-20261103T0000-1.duckdb")
+    assert world.escalate([ticket(2)], NOW + 20 * HOUR).over == 1, "T2 was taken up again"
+    assert world.rows("case_id, level, state") == [
+        ("T1", "supervisor", "fulfilled"),
+        ("T2", "supervisor", "open"),
+    ]
+    assert world.escalate([ticket(3, **stopped)], NOW + 80 * HOUR).over == 0, "too long ago"
+
+
 # -- whom ----------------------------------------------------------------------------------------
 
 PEOPLE = [
@@ -436,6 +494,57 @@ def test_the_digest_tells_again_once_each_working_day(small: World) -> None:
     saturday = datetime(2026, 11, 7, 3, tzinfo=UTC)
     open_then = small.alert(saturday, staff=digest, team=Told("team")).planned
     assert open_then == (2 if small.lab.program.calendar.hours.get("sat") else 0)
+
+
+def test_the_backlog_is_counted_per_owner(small: World) -> None:
+    old = [ticket(n, breached_at=AT - (90 + n) * 24 * HOUR, urgency="urgent") for n in (1, 2)]
+    old.append(ticket(3, breached_at=AT - 50 * HOUR, owner_id="S2", urgency="urgent"))
+    small.escalate([*old, ticket(4)])
+    night = datetime(2026, 11, 2, 18, tzinfo=UTC)
+    asleep = small.alert(night, staff=Told("staff"), team=Told("team"))
+    assert asleep.planned == 2, "of T3 the head of department and the team: that is new"
+    staff = Told("staff")
+    small.alert(NOW + 24 * HOUR, staff=staff, team=Told("team"))
+    by = {message.owner_id: message for message in staff.sent}
+    text = by["S8"].text
+    assert by["S8"].subject == "服务提醒：逾期 1 件，即将到期 0 件，积压 3 件"
+    assert "T4 " in text
+    assert not any(f"T{n} " in text for n in (1, 2, 3))
+    assert text.splitlines()[-6:-2] == [
+        "积压：首次发现时早已逾期，仅列数量",
+        "S1 宋丹 · 2 件，最早自 2026-08-02 起逾期",
+        "S2 郑艳 · 1 件，最早自 2026-10-31 起逾期",
+        "明细：careloop escalations --state backlog",
+    ]
+    assert "S1 宋丹 · 2 件" in by["S8"].html
+    assert by["S2"].subject.endswith("积压 1 件"), "whose cases they are hears too, by number"
+    again = small.alert(NOW + 25 * HOUR, staff=staff, team=Told("team"))
+    assert again.planned == 0
+
+
+def test_what_was_done_late_is_listed_once_with_the_next_list(small: World) -> None:
+    small.change(digest_at="09:30")
+    small.escalate([])
+    done = ticket(
+        1,
+        breached_at=AT + 10 * MINUTE,
+        stopped_at=AT + 40 * MINUTE,
+        is_open=False,
+        urgency="urgent",
+    )
+    small.alert(NOW, staff=Told("staff"), team=Told("team"))
+    small.escalate([done], NOW + HOUR)
+    small.change(digest_at=None)
+    assert small.alert(NOW + HOUR, staff=Told("staff"), team=Told("team")).planned == 0
+    small.change(digest_at="09:30")
+    tuesday, wednesday = Told("staff"), Told("staff")
+    small.alert(NOW + 24 * HOUR, staff=tuesday, team=Told("team"))
+    assert [m.owner_id for m in tuesday.sent] == ["S8"]
+    assert tuesday.sent[0].subject == "今日待处理：逾期 0 件，即将到期 0 件，逾期后已办结 1 件"
+    assert "T1 · 投诉，紧急" in tuesday.sent[0].text
+    assert "逾期 11-02 10:10，办结 11-02 10:40" in tuesday.sent[0].text
+    small.alert(NOW + 48 * HOUR, staff=wednesday, team=Told("team"))
+    assert not wednesday.sent
 
 
 def test_what_failed_is_tried_again_and_what_is_unknown_is_not(small: World) -> None:
@@ -702,10 +811,27 @@ def test_a_ledger_of_the_first_release_gets_the_new_tables(lab: Lab) -> None:
         con.execute(text("update ledger_meta set value = '1' where name = 'schema_version'"))
     engine.dispose()
     assert not lab.open_at_once()
-    assert lab.rows("select value from ledger_meta where name = 'schema_version'") == [("2",)]
+    assert lab.rows("select value from ledger_meta where name = 'schema_version'") == [("3",)]
     assert lab.rows("select * from messages order by seq") == before
     world = World(lab)
     assert world.escalate([ticket(1)]).raised == {"supervisor": 1}
+
+
+def test_a_ledger_of_the_second_schema_gets_the_new_column(world: World) -> None:
+    world.escalate([ticket(1)])
+    lab = world.lab
+    url = lab.settings.ledger_url or f"sqlite:///{lab.settings.home / 'ledger.db'}"
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as con:
+        con.execute(text("alter table escalations drop column found"))
+        con.execute(text("update ledger_meta set value = '2' where name = 'schema_version'"))
+    engine.dispose()
+    assert world.escalate([ticket(1), ticket(2, breached_at=AT - 900 * HOUR)]).backlog == 2
+    assert world.rows("case_id, level, found") == [
+        ("T1", "supervisor", None),
+        ("T2", "department", "backlog"),
+        ("T2", "supervisor", "backlog"),
+    ]
 
 
 def test_an_upgrade_takes_no_table_that_is_there(tmp_path: Path) -> None:
@@ -751,6 +877,7 @@ def warehouse(lab: Lab) -> duckdb.DuckDBPyConnection:
         ("level: department, tell", "level: warning, tell", "stands there twice"),
         ("level: warning, tell: [told]", "level: warning, tell: [told, told]", "twice"),
         ("level: warning, tell: [told]", "level: warning, tell: [boss]", "told"),
+        ("backlog_after: 2d", "backlog_after: 2wd", "must be in real time"),
         ("digest_at: 09:30", "digest_at: 25:00", "is not a time of day"),
         ("most_rows: 30", "most_rows: 0", "most_rows"),
         ("id: supervisor, to:", "id: warning, to:", "level before a target is missed"),
@@ -821,3 +948,21 @@ def test_what_is_due(small: World) -> None:
     assert [row["case_id"] for row in found["due"]] == ["T1", "T2", "T4"]
     only = json.loads(careloop(small, "service", "due", "--owner", "S2", "--json"))
     assert [row["case_id"] for row in only["due"]] == ["T4"]
+
+
+def test_the_course_of_a_case_is_shown(small: World) -> None:
+    small.escalate([ticket(1), ticket(2, breached_at=AT - 900 * HOUR)])
+    small.alert(staff=Told("staff"), team=Told("team"))
+    small.escalate([ticket(1, stopped_at=AT + MINUTE, is_open=False)], NOW + HOUR)
+    shown = careloop(small, "escalations", "show", "T1")
+    assert "截止 2026-11-02 08:00，逾期自 2026-11-02 08:00" in shown
+    assert [line.split()[3:] for line in shown.splitlines() if line.startswith(" 2026")] == [
+        ["主管", "升级", "S8"],
+        ["主管", "清单", "S1", "已发送"],
+        ["主管", "清单", "S8", "已发送"],
+        ["主管", "已完成", "S8"],
+    ]
+    assert "首次发现时早已逾期" in careloop(small, "escalations", "show", "T2")
+    found = json.loads(careloop(small, "escalations", "show", "T1", "--json"))
+    assert [row["what"] for row in found] == ["open", "raised", "raised", "fulfilled"]
+    assert "宋丹" not in shown, "ids only"

@@ -163,6 +163,22 @@ def test_dormant_by_orders_and_by_activity(pack: str, sums: tuple[int, int]) -> 
     assert loyalty(raw, pack=pack, zone=zone)["wake_up_rate", *JULY] == sums
 
 
+@pytest.mark.parametrize(("pack", "sums"), [("retail_care", (0, 2)), ("b2b_service", (1, 2))])
+def test_who_asks_is_not_dormant(pack: str, sums: tuple[int, int]) -> None:
+    """As in the profile, whose last activity is an order, an interaction or a ticket."""
+    raw = {
+        "orders": orders(("a", "2026-01-01"), ("b", "2026-01-01")),
+        "tickets": [
+            {"ticket_id": f"t{name}{at}", "customer_id": name, "kind": "enquiry", "opened_at": utc(at)}
+            for name, at in [
+                ("a", "2026-06-20"), ("a", "2026-07-05"),  # asked lately
+                ("b", "2026-07-05"), ("c", "2026-01-05"),
+            ]
+        ],
+    }  # fmt: skip
+    assert loyalty(raw, pack=pack)["wake_up_rate", *JULY] == sums
+
+
 def test_lost_customers_won_back() -> None:
     made = orders(
         ("a", "2025-06-30 23:59:59"), ("a", "2026-07-31 23:59:59"),  # 366 days before July

@@ -19,6 +19,7 @@ from careloop.program.model import Program
 from careloop.quality import check
 from careloop.quality.declared import Declared, declared
 from careloop.quality.gate import run_gate
+from careloop.quality.limits import limits
 from careloop.quality.parameters import filled, personal_columns
 from careloop.quality.report import render, write_report
 from careloop.quality.results import (
@@ -525,8 +526,6 @@ def test_rejected_rows_stop_the_run_until_a_corrected_file_arrives(
     """A run stopped by a bad file must not let the file through on the next day."""
     settings = Settings(home=tmp_path)
     build_raw(settings)
-    from careloop.quality.limits import limits
-
     query = (
         "insert into run.batches select * replace (? as batch_seq, ?::bigint as rows_rejected, "
         "?::timestamp as loaded_at) from run.batches where entity = 'orders' limit 1"
@@ -539,6 +538,24 @@ def test_rejected_rows_stop_the_run_until_a_corrected_file_arrives(
             rule = next(e for e in limits(con, program.data) if "rejected" in e.expectation["en"])
             counts.append(len(con.execute(rule.query("run.batches")).fetchall()))
     assert counts == [1, 0]
+
+
+def test_few_rejected_rows_of_a_short_file_stop_nothing(tmp_path: Path, program: Program) -> None:
+    """One mistyped name in an edited register is a row in quarantine, not a night without care."""
+    settings = Settings(home=tmp_path)
+    build_raw(settings)
+    few = program.data.few_rejected
+    counts = []
+    with duckdb.connect(str(settings.warehouse)) as con:
+        con.execute("update run.previous_volumes set as_of = '2026-06-20'")
+        for rejected, read in ((few, few + 1), (few + 1, few + 2), (few, few)):
+            con.execute(
+                "update run.batches set rows_read = ?, rows_rejected = ? where entity = 'orders'",
+                [read, rejected],
+            )
+            rule = next(e for e in limits(con, program.data) if "rejected" in e.expectation["en"])
+            counts.append(len(con.execute(rule.query("run.batches")).fetchall()))
+    assert counts == [0, 1, 1], "one too many, and all there is, stop the run"
 
 
 def _wrong(tmp_path: Path, change: dict | str, table: str = "staff") -> str:

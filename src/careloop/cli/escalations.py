@@ -15,9 +15,10 @@ from careloop.clock import now
 from careloop.errors import SettingsError
 from careloop.escalate.clocks import as_of_of, newest_clocks, open_clocks
 from careloop.escalate.rows import Due, by_owner, due_rows, level_title
-from careloop.escalate.words import word, words
+from careloop.escalate.words import say, word, words
+from careloop.ledger.alerts import course
 from careloop.ledger.database import Ledger, has_ledger, open_ledger
-from careloop.ledger.escalations import STATES, listed, withdraw
+from careloop.ledger.escalations import BACKLOG, STATES, listed, withdraw
 from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
@@ -25,8 +26,10 @@ from careloop.program.sla import WARNING
 from careloop.settings import Settings, load_settings
 
 EVERY = "all"
+ASKED = (*STATES, BACKLOG, EVERY)
 LONGEST_REASON = 200
 LISTED = ("id", "owner", "case", "clock", "level", "told", "when", "raised", "state")
+COURSE = ("at", "clock", "level", "what_happened", "whom", "detail")
 DUE = ("owner", "case", "what", "urgency", "clock", "target", "when")
 
 escalations_app = typer.Typer(invoke_without_command=True)
@@ -43,9 +46,7 @@ def register(app: typer.Typer) -> None:
 @escalations_app.callback()
 def escalations(
     context: typer.Context,
-    state: Annotated[
-        str, typer.Option("--state", help=f"One of: {', '.join(STATES)}, {EVERY}.")
-    ] = "open",
+    state: Annotated[str, typer.Option("--state", help=f"One of: {', '.join(ASKED)}.")] = "open",
     owner: Owner = None,
     home: Home = None,
     program: ProgramName = None,
@@ -57,21 +58,73 @@ def escalations(
     """
     if context.invoked_subcommand:
         return
-    if state not in (*STATES, EVERY):
-        raise SettingsError(f"there is no state {state}", f"--state: {', '.join((*STATES, EVERY))}")
+    if state not in ASKED:
+        raise SettingsError(f"there is no state {state}", f"--state: {', '.join(ASKED)}")
     settings = load_settings(home=home, program=program)
     pack = load_program(settings.program)
     with _ledger(settings) as ledger, ledger.read() as con:
         rows = listed(con, None if state == EVERY else state, owner)
+        old = len(listed(con, BACKLOG, owner)) if state == "open" else 0
     if as_json:
         print_json([dict(row._mapping) for row in rows])
         return
     if not rows:
         console().print(f"no escalations ({state})", markup=False)
-        return
     # What all have in common takes no room.
     keys = LISTED if state == EVERY else LISTED[:-1]
-    _print(keys, [_line(row, pack)[: len(keys)] for row in rows], pack)
+    if rows:
+        _print(keys, [_line(row, pack)[: len(keys)] for row in rows], pack)
+    if old:
+        console().print(f"{old:,} more are the backlog: --state {BACKLOG}", markup=False)
+
+
+@escalations_app.command("show")
+def show_one(
+    case: Annotated[
+        str, typer.Argument(metavar="CASE", help="The ticket, order, customer or incident.")
+    ],
+    home: Home = None,
+    program: ProgramName = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say why and to whom a case was escalated, who was told by which list, and how it ended.
+
+    Example: careloop escalations show T10003020700
+    """
+    settings = load_settings(home=home, program=program)
+    pack = load_program(settings.program)
+    with _ledger(settings) as ledger, ledger.read() as con:
+        rows = course(con, case)
+    if as_json:
+        print_json([dict(row._mapping) for row in rows])
+        return
+    if not rows:
+        raise SettingsError(
+            f"{case} was never escalated", "`careloop service due` shows its clocks"
+        )
+    lang, zone = language(pack.locales[0]), ZoneInfo(pack.zone)
+    titles = {clock.id: getattr(clock.title, lang) for clock in pack.sla.clocks}
+
+    def local(at: datetime | None) -> str:
+        return f"{at.replace(tzinfo=UTC).astimezone(zone):%Y-%m-%d %H:%M}" if at else "–"
+
+    for row in {(row.clock, row.cycle): row for row in rows}.values():
+        times = {"started": row.started_at, "due": row.due_at, "late": row.breached_at}
+        told = {name: local(at) for name, at in times.items()}
+        promise = f"{titles.get(row.clock, row.clock)} ({row.target})"
+        console().print(say("promise", lang, promise=promise, **told), markup=False)
+    lines = [
+        [
+            local(row.at_utc),
+            titles.get(row.clock, row.clock),
+            level_title(row.level, pack, lang),
+            word("course", row.what, lang),
+            row.staff_id or words()["columns"]["team"][lang],
+            word("course", row.state, lang),
+        ]
+        for row in rows
+    ]
+    _print(COURSE, lines, pack)
 
 
 @escalations_app.command("withdraw")

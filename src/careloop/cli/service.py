@@ -67,7 +67,7 @@ def told(done: Round) -> list[str]:
         f"planned {done.planned.planned:,} messages and tasks, {done.planned.known:,} known "
         f"before, {done.planned.expired:,} too late",
         f"escalations: {_levels(done)}; {done.escalated.fulfilled:,} fulfilled, "
-        f"{done.escalated.open:,} open; {done.alerted.sent:,} lists sent",
+        f"{done.escalated.open:,} open{_found(done)}; {done.alerted.sent:,} lists sent",
         f"seconds: {took}",
     ]
 
@@ -75,6 +75,13 @@ def told(done: Round) -> list[str]:
 def _levels(done: Round) -> str:
     raised = done.escalated.raised
     return ", ".join(f"{n:,} {level}" for level, n in raised.items()) or "none raised"
+
+
+def _found(done: Round) -> str:
+    backlog, over = done.escalated.backlog, done.escalated.over
+    return (f", {backlog:,} new in the backlog" if backlog else "") + (
+        f", {over:,} missed and done since the last round" if over else ""
+    )
 
 
 def _data(done: Round) -> dict[str, Any]:

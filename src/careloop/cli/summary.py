@@ -58,7 +58,7 @@ def print_next(settings: Settings) -> None:
         ("careloop dispatch", "send what is due: into files until a channel is set up"),
         ("careloop quarantine", "the rows that were rejected, and why"),
         ("careloop review", "the last quarter judged: page, workbook, PDF"),
-        ("careloop program show retail_care", "the program behind the segments"),
+        (f"careloop program show {settings.program}", "the program behind the segments"),
         ("careloop up", "the Prefect UI, with the flows on schedule"),
     ):
         out.print(f"  {command:<44}{about}", markup=False, soft_wrap=True)

@@ -1,13 +1,14 @@
 """The clocks of a file of marts: which levels they have reached, and what became of known ones."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from careloop.errors import CareloopError
+from careloop.ledger.escalations import BACKLOG, OVER
 from careloop.program.base import duration_seconds
 from careloop.program.dates import utc_of
 from careloop.program.model import Program
@@ -35,16 +36,33 @@ REACHED = f"""
 select
     {_ID.format("c", "l.level")} as escalation_id,
     c.case_kind, c.case_id, c.clock, c.cycle, l.level, c.customer_id, c.kind, c.urgency,
-    l.role, c.owner_id, c.department, c.target, c.started_at, c.due_at, c.breached_at,
-    c.elapsed_seconds
-from clocks as c
+    l.role, c.owner_id, c.department, c.target, c.started_at, c.stopped_at, c.due_at,
+    c.breached_at, c.elapsed_seconds,
+    case
+        when not c.is_open then '{OVER}'
+        when c.breached_at + to_seconds(l.after_seconds) <= $recent_from then '{BACKLOG}'
+    end as found
+from (
+    select * from clocks
+    union all
+    select * from ({{0}}) anti join clocks using ({_KEY})
+    where not is_open and stopped_at > $seen_from
+) as c
 inner join levels as l
     on case
         when l.after_seconds is null
             then c.state = 'running' and c.breached_at is null and c.warn_on_at <= $as_of
-        else c.breached_at + to_seconds(l.after_seconds) <= $as_of
+        when c.is_open then c.breached_at + to_seconds(l.after_seconds) <= $as_of
+        else
+            c.breached_at + to_seconds(l.after_seconds) <= c.stopped_at
+            and c.breached_at + to_seconds(l.after_seconds) > $seen_from
     end
-where c.is_open and c.started_at <= $as_of
+where
+    c.started_at <= $as_of
+    and (
+        c.is_open
+        or (c.state = 'breached' and c.stopped_at > $seen_from and c.stopped_at <= $as_of)
+    )
 order by c.breached_at nulls last, c.case_kind, c.case_id, c.clock, c.cycle, l.position
 """
 # A round looks at cases that are open or changed since the last refresh: of what stopped before
@@ -104,15 +122,20 @@ KNOWN = pa.schema(
 
 @dataclass
 class Clocks:
-    """The clocks of one file, at ``as_of`` (UTC without zone)."""
+    """The clocks of one file, at ``as_of`` (UTC without zone). recent_from: what was reached up to
+    then is backlog."""
 
     con: duckdb.DuckDBPyConnection
     as_of: datetime
+    recent_from: datetime
     stopped: str
 
-    def reached(self) -> list[Row]:
-        """One row per open clock and level it has reached, the oldest breach first."""
-        return self._rows(REACHED)
+    def reached(self, first: datetime) -> list[Row]:
+        """One row per clock and level it has reached, the oldest breach first: of open ones, and
+        of those that were missed and stopped after ``first``, no longer ago than backlog."""
+        since = max(first, self.recent_from)
+        values = {"as_of": self.as_of, "recent_from": self.recent_from, "seen_from": since}
+        return self._rows(REACHED.format(self.stopped), **values)
 
     def changed(self, known: list[Row]) -> list[Row]:
         """Of the escalations that are open, those that are over or look different now; those of
@@ -151,7 +174,8 @@ def open_clocks(settings: Settings, program: Program, file: Path, as_of: datetim
     except BaseException:
         con.close()
         raise
-    return Clocks(con, as_of, stopped)
+    recent = timedelta(seconds=duration_seconds(program.alerts.backlog_after))
+    return Clocks(con, as_of, as_of - recent, stopped)
 
 
 def _attached(con: duckdb.DuckDBPyConnection, file: Path, name: str) -> list[str]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from careloop.ledger import alerts
+from careloop.ledger.escalations import BACKLOG
 from careloop.program.calendar import calendar_days, work_intervals
 from careloop.program.model import Program
 
@@ -37,15 +38,20 @@ def plan_alerts(
     address; what is for others goes to the team. people, team: names of the channels. Callers
     hold ALERTING."""
     rules = {item.level: item.tell for item in program.alerts.levels}
-    found = alerts.open_escalations(con, list(rules))
+    found = alerts.to_tell(con, list(rules))
     told = alerts.told(con)
     working = _is_working_time(program, now)
     due: dict[str | None, list[Item]] = defaultdict(list)
+    over: dict[str | None, list[Item]] = defaultdict(list)
     everyone: set[str | None] = set()
     waiting: set[str] = set()
     for row in found:
+        if row.state != "open":
+            over[_recipient(row, "told", reachable)].append((row.escalation_id, "told"))
+            continue
         now_or_never = working or not program.alerts.working_hours_only
-        now_or_never |= program.alerts.urgent_always and row.urgency == URGENT
+        urgent = row.urgency == URGENT and row.found != BACKLOG
+        now_or_never |= program.alerts.urgent_always and urgent
         for audience in rules[row.level]:
             to = _recipient(row, audience, reachable)
             everyone.add(to)
@@ -58,8 +64,10 @@ def plan_alerts(
                 waiting.add(row.escalation_id)
     digest = _digest_day(program, now, working)
     lists = 0
-    for to in sorted(everyone if digest else due, key=lambda name: (name is None, name or "")):
-        new = due.get(to, [])
+    # What needs no answer any more waits for the next list.
+    recipients = everyone | over.keys() if digest else due.keys()
+    for to in sorted(recipients, key=lambda name: (name is None, name or "")):
+        new = due.get(to, []) + over.get(to, [])
         name = alerts.alert_id(alerts.DIGEST, to, [digest]) if digest else ""
         kind = alerts.DIGEST if digest and not alerts.has_alert(con, name) else alerts.RAISED
         if kind == alerts.RAISED:

@@ -1,5 +1,6 @@
 """Raising, updating and closing escalations in the ledger, once per case, clock and level."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from careloop.escalate.clocks import KNOWN, Row, open_clocks
 from careloop.escalate.staff import Staff, read_staff
 from careloop.ledger import escalations
 from careloop.ledger.database import ESCALATING, Ledger, hold_lock, utc
+from careloop.ledger.escalations import BACKLOG, OVER
 from careloop.program.model import Program
 from careloop.settings import Settings
 
@@ -18,7 +20,8 @@ ENDED = "its clock is no longer watched"
 @dataclass(frozen=True)
 class Escalated:
     """What one round changed in the ledger. raised: by level. ended: the clock's cycle ended
-    otherwise, or the case is gone. open: how many are open now."""
+    otherwise, or the case is gone. open: how many are open now. backlog: of those raised, how many
+    had reached their level long before. over: missed and done between two rounds."""
 
     raised: dict[str, int]
     reopened: int
@@ -26,11 +29,14 @@ class Escalated:
     fulfilled: int
     ended: int
     open: int
+    backlog: int = 0
+    over: int = 0
 
     @property
     def changed(self) -> int:
         """Escalations that were raised, reopened or closed."""
-        return sum(self.raised.values()) + self.reopened + self.fulfilled + self.ended
+        new = sum(self.raised.values()) + self.over
+        return new + self.reopened + self.fulfilled + self.ended
 
 
 def escalate(
@@ -46,8 +52,9 @@ def escalate(
     A clock that is still open has reached ``warning`` once its warning time has come and its
     target is not missed, and each step of the pack's escalation once it is that long past its
     target. What is new is raised, what is known is updated, what has stopped is closed; a clock
-    that goes on after it was closed opens its escalation again. Clocks that have stopped raise
-    nothing, so the first round on old data tells of what is still open only. Again with the same
+    that goes on after it was closed opens its escalation again. What was reached longer ago than
+    the pack's ``alerts.backlog_after`` is marked as backlog. A clock that was missed and has
+    stopped since the first round, no longer ago than that, is recorded as over. Again with the same
     file, twice at once, or with an older file, nothing is raised anew. A withdrawn escalation
     stays so. ``now`` is not looked at: results depend on ``as_of`` only.
 
@@ -58,7 +65,9 @@ def escalate(
     staff = Staff(read_staff(settings).values())
     clocks = open_clocks(settings, program, file, moment)
     try:
-        reached = clocks.reached()
+        with ledger.write() as con:
+            first = escalations.first_round(con, moment)
+        reached = clocks.reached(first)
         with ledger.write() as con:
             hold_lock(con, ESCALATING)
             before = escalations.open_ones(con, KNOWN.names)
@@ -69,7 +78,9 @@ def escalate(
             again = [
                 row
                 for row in reached
-                if (old := there.get(row["escalation_id"])) and _goes_on(old, moment)
+                if row["found"] != OVER
+                and (old := there.get(row["escalation_id"]))
+                and _goes_on(old, moment)
             ]
             escalations.reopen(con, again, moment)
             new = [row for row in reached if row["escalation_id"] not in there]
@@ -77,10 +88,18 @@ def escalate(
             count = escalations.count_open(con)
     finally:
         clocks.con.close()
-    raised: dict[str, int] = {}
-    for row in new:
-        raised[row["level"]] = raised.get(row["level"], 0) + 1
-    return Escalated(raised, len(again), done["open"], done["fulfilled"], done["ended"], count)
+    raised = Counter(row["level"] for row in new if row["found"] != OVER)
+    found = Counter(row["found"] for row in new)
+    return Escalated(
+        dict(raised),
+        len(again),
+        done["open"],
+        done["fulfilled"],
+        done["ended"],
+        count,
+        found[BACKLOG],
+        found[OVER],
+    )
 
 
 def _goes_on(old: Any, as_of: datetime) -> bool:

@@ -39,19 +39,28 @@ def write_list(
     now: datetime,
 ) -> Written:
     """The list ``alert`` with the escalations ``rows``, grouped by owner, in the pack's first
-    language. The team's, which robots put into a chat, has one line per case. now: UTC."""
+    language. The team's, which robots put into a chat, has one line per case. The backlog has one
+    line per owner. now: UTC."""
     lang = language(program.locales[0])
-    found = due_rows(rows, program)
+    everything = due_rows(rows, program)
+    backlog = [row for row in everything if row.is_backlog]
+    over = [row for row in everything if row.done_at]
+    found = [row for row in everything if not row.is_backlog and not row.done_at]
     late = sum(row.is_late for row in found)
     subject = words()["subject"][alert.kind][lang].format(late=late, soon=len(found) - late)
+    subject += "".join(
+        say(name, lang, count=len(part))
+        for name, part in (("backlog_count", backlog), ("over_count", over))
+        if part
+    )
     local = now.replace(tzinfo=UTC).astimezone(ZoneInfo(program.zone))
     head = say("as_of", lang, at=f"{local:%Y-%m-%d %H:%M}", zone=program.zone)
-    groups = [
-        (_owner(owner, staff, lang), mine)
-        for owner, mine in by_owner(found[: program.alerts.most_rows])
-    ]
-    left_out = len(found) - sum(len(mine) for _, mine in groups)
+    most = program.alerts.most_rows
+    groups = [(_owner(owner, staff, lang), mine) for owner, mine in by_owner(found[:most])]
+    groups += [(say("done_late", lang), over[:most])] if over else []
+    left_out = len(found) + len(over) - sum(len(mine) for _, mine in groups)
     more = say("more", lang, count=left_out) if left_out else ""
+    old = _backlog(backlog, staff, lang)
     footer = words()["footer"][lang]
     write = _brief if alert.staff_id is None else _full
     lines = [head]
@@ -60,6 +69,7 @@ def write_list(
         for row in mine:
             lines += write(row, lang, local.year)
     lines += ["", more] if more else []
+    lines += ["", *old] if old else []
     if alert.staff_id is not None:
         lines += ["", footer]
     html = _template().render(
@@ -77,9 +87,27 @@ def write_list(
             row.level,
         ],
         more=more,
+        backlog=old,
         footer=footer,
     )
     return Written(subject, "\n".join(lines) + "\n", html)
+
+
+def _backlog(rows: Sequence[Due], staff: Mapping[str, Person], lang: str) -> list[str]:
+    """A heading, one line per owner with how many and since when, and where all of it is."""
+    if not rows:
+        return []
+    lines = [
+        say(
+            "backlog_line",
+            lang,
+            owner=_owner(owner, staff, lang),
+            count=len(mine),
+            at=f"{min(row.since for row in mine if row.since):%Y-%m-%d}",
+        )
+        for owner, mine in by_owner(rows)
+    ]
+    return [say("backlog", lang), *lines, say("backlog_more", lang)]
 
 
 def _owner(owner: str | None, staff: Mapping[str, Person], lang: str) -> str:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from careloop.escalate.due import URGENT
 from careloop.escalate.words import say, word
+from careloop.ledger.escalations import BACKLOG, OVER
 from careloop.program.base import language
 from careloop.program.model import Program
 from careloop.program.sla import WARNING
@@ -17,7 +18,7 @@ from careloop.program.sla import WARNING
 @dataclass(frozen=True)
 class Due:
     """One case and clock. since: local time of the breach, else when it is due; None while it is
-    paused."""
+    paused. done_at: local time at which it was done, of what was over when it was found."""
 
     owner_id: str | None
     case: str
@@ -29,6 +30,8 @@ class Due:
     is_late: bool
     since: datetime | None
     level: str
+    is_backlog: bool = False
+    done_at: datetime | None = None
 
     def when(self, lang: str, year: int, *, short: bool = False) -> str:
         """Since when it is late, or when it is due; with the year unless it is ``year``."""
@@ -36,6 +39,8 @@ class Due:
             return say("paused", lang)
         late = "late_short" if short else "late"
         form = "%m-%d %H:%M" if self.since.year == year else "%Y-%m-%d %H:%M"
+        if self.done_at:
+            return say("over", lang, at=f"{self.since:{form}}", done=f"{self.done_at:%m-%d %H:%M}")
         return say(late if self.is_late else "due", lang, at=f"{self.since:{form}}")
 
 
@@ -68,7 +73,12 @@ def _due(row: Any, program: Program) -> Due:
     lang, zone = language(program.locales[0]), ZoneInfo(program.zone)
     titles = {clock.id: getattr(clock.title, lang) for clock in program.sla.clocks}
     late = row.breached_at is not None
-    since = row.breached_at if late else row.due_at
+    found = getattr(row, "found", None)
+    is_over = found == OVER and row.state == "fulfilled"
+
+    def local(at: datetime | None) -> datetime | None:
+        return at.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) if at else None
+
     return Due(
         owner_id=row.owner_id,
         case=row.case_id,
@@ -78,8 +88,10 @@ def _due(row: Any, program: Program) -> Due:
         clock=titles.get(row.clock, row.clock),
         target=row.target,
         is_late=late,
-        since=since.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) if since else None,
+        since=local(row.breached_at if late else row.due_at),
         level=level_title(row.level, program, lang),
+        is_backlog=found == BACKLOG,
+        done_at=local(row.closed_at) if is_over else None,
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
-from careloop.ledger.escalations import is_open
+from careloop.ledger.escalations import OVER, is_open
 from careloop.ledger.messages import insert_new
 from careloop.ledger.prepared import Prepared
-from careloop.ledger.tables import alert_items, alerts, escalations
+from careloop.ledger.tables import alert_items, alerts, escalation_events, escalations
 
 A, T, E = alerts.c, alert_items.c, escalations.c
 RAISED, DIGEST = "raised", "digest"
@@ -46,11 +46,12 @@ def alert_id(kind: str, staff_id: str | None, about: Iterable[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def open_escalations(con: Connection, levels: Sequence[str]) -> list[Any]:
-    """Level, urgency, whom and whose of the open escalations of these levels, in the order they
-    were raised."""
-    columns = (E.escalation_id, E.level, E.urgency, E.staff_id, E.owner_id)
-    query = select(*columns).where(is_open(), E.level.in_(levels)).order_by(E.seq)
+def to_tell(con: Connection, levels: Sequence[str]) -> list[Any]:
+    """Level, urgency, whom and whose of the escalations of these levels that are open, or were
+    over when they were found and nobody has heard of, in the order they were raised."""
+    columns = (E.escalation_id, E.level, E.urgency, E.staff_id, E.owner_id, E.state, E.found)
+    over = and_(E.found == OVER, E.state == "fulfilled", E.alert_id.is_(None))
+    query = select(*columns).where(or_(is_open(), over), E.level.in_(levels)).order_by(E.seq)
     return list(con.execute(query))
 
 
@@ -119,20 +120,40 @@ def to_send(con: Connection) -> list[Alert]:
 
 
 def items_of(con: Connection, alert: Alert, levels: Sequence[str]) -> list[Any]:
-    """What a list says now. Of what was raised: what is still open. A digest: everything open
-    that this person was told of or owns; for the team what is told to it (``levels``, or because
-    a person has no address)."""
-    query = select(escalations).where(is_open())
-    mine = select(T.escalation_id).where(T.alert_id == alert.alert_id)
+    """What a list says now. Of what was raised: what is still open, or was over when it was
+    found. A digest: everything open that this person was told of or owns; for the team what is
+    told to it (``levels``, or because a person has no address)."""
+    mine = E.escalation_id.in_(select(T.escalation_id).where(T.alert_id == alert.alert_id))
     if alert.kind == RAISED:
-        query = query.where(E.escalation_id.in_(mine))
+        wanted = mine
     elif alert.staff_id is not None:
-        query = query.where(or_(E.staff_id == alert.staff_id, E.owner_id == alert.staff_id))
+        wanted = or_(E.staff_id == alert.staff_id, E.owner_id == alert.staff_id)
     else:
         to_team = select(T.escalation_id).join(alerts, A.alert_id == T.alert_id)
         to_team = to_team.where(A.staff_id.is_(None))
-        query = query.where(or_(E.level.in_(levels), E.escalation_id.in_(to_team)))
-    return list(con.execute(query.order_by(E.seq)))
+        wanted = or_(E.level.in_(levels), E.escalation_id.in_(to_team))
+    shown = or_(and_(is_open(), wanted), and_(mine, E.found == OVER, E.state == "fulfilled"))
+    return list(con.execute(select(escalations).where(shown).order_by(E.seq)))
+
+
+def course(con: Connection, case_id: str) -> list[Any]:
+    """One row per change of an escalation of this case, and per list that told somebody of one,
+    in the order they came about. what: the state, or the kind of list; state: the list's."""
+    about = (E.clock, E.cycle, E.level, E.target, E.started_at, E.due_at, E.breached_at)
+    H = escalation_events.c
+    events = (
+        select(H.at_utc, H.state.label("what"), E.staff_id, H.reason.label("state"), *about)
+        .join(escalations, E.escalation_id == H.escalation_id)
+        .where(E.case_id == case_id)
+    )
+    lists = (
+        select(A.state_at.label("at_utc"), A.kind.label("what"), A.staff_id, A.state, *about)
+        .join(alert_items, T.alert_id == A.alert_id)
+        .join(escalations, E.escalation_id == T.escalation_id)
+        .where(E.case_id == case_id)
+    )
+    rows = [*con.execute(events.order_by(H.seq)), *con.execute(lists.order_by(A.seq, T.audience))]
+    return sorted(rows, key=lambda row: row.at_utc)
 
 
 def begin(con: Connection, alert: Alert, worker: str, at: datetime, lease: datetime) -> bool:

@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from careloop.errors import SettingsError
-from careloop.ledger.tables import NEW_TABLES, SCHEMA_VERSION, meta, metadata
+from careloop.ledger.tables import NEW_COLUMNS, NEW_TABLES, SCHEMA_VERSION, meta, metadata
 from careloop.settings import Settings
 
 FILE = "ledger.db"
@@ -214,10 +214,15 @@ def _create_or_check(ledger: Ledger) -> None:
 
 
 def _upgrade(ledger: Ledger, con: Connection, version: int, there: set[str]) -> None:
-    """Add the tables that came after ``version``; what is there stays as it is."""
+    """Add the tables and columns that came after ``version``; what is there stays as it is."""
     new = [table for since, tables in NEW_TABLES.items() if since > version for table in tables]
     _refuse_taken(ledger, there & {table.name for table in new})
     metadata.create_all(con, tables=new)
+    columns = [c for since, added in NEW_COLUMNS.items() if since > version for c in added]
+    for column in columns:
+        if column.table not in new:
+            kind = column.type.compile(con.dialect)
+            con.execute(text(f"alter table {column.table.name} add column {column.name} {kind}"))
     con.execute(
         update(meta).where(meta.c.name == "schema_version").values(value=str(SCHEMA_VERSION))
     )

@@ -10,18 +10,29 @@ from sqlalchemy import Connection, bindparam, func, insert, literal, null, selec
 from careloop.errors import SettingsError
 from careloop.ledger.database import Ledger, utc
 from careloop.ledger.prepared import Prepared
-from careloop.ledger.tables import escalation_events, escalations
+from careloop.ledger.tables import escalation_events, escalations, meta
 
 E = escalations.c
 STATES = ("open", "fulfilled", "ended", "withdrawn")
+BACKLOG, OVER = "backlog", "over"
 SHORTEST = 6
 _CHUNK = 500
+_FIRST_ROUND = "escalating_from"
 _MOVING = ("owner_id", "department", "due_at", "breached_at", "elapsed_seconds")
 
 
 def is_open() -> Any:
     """The condition as written text, so that the partial index applies."""
     return E.state == literal("open", literal_execute=True)
+
+
+def first_round(con: Connection, at: datetime) -> datetime:
+    """The time the first round looked from: ``at`` if this is the first."""
+    query = select(meta.c.value).where(meta.c.name == _FIRST_ROUND)
+    if found := con.execute(query).scalar():
+        return datetime.fromisoformat(found)
+    con.execute(insert(meta).values(name=_FIRST_ROUND, value=at.isoformat()))
+    return at
 
 
 def open_ones(con: Connection, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -31,10 +42,14 @@ def open_ones(con: Connection, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def listed(con: Connection, state: str | None, owner: str | None) -> list[Any]:
-    """Escalations in a state (any if None), by owner, then in the order they were raised."""
+    """Escalations in a state (any if None), by owner, then in the order they were raised. Of the
+    open ones either those found in time, or the ``backlog``."""
     query = select(escalations)
-    if state:
-        query = query.where(is_open() if state == "open" else E.state == state)
+    if state in ("open", BACKLOG):
+        is_backlog = func.coalesce(E.found, "") == BACKLOG
+        query = query.where(is_open(), is_backlog if state == BACKLOG else ~is_backlog)
+    elif state:
+        query = query.where(E.state == state)
     if owner:
         query = query.where(E.owner_id == owner)
     return list(con.execute(query.order_by(func.coalesce(E.owner_id, ""), E.seq)))
@@ -56,10 +71,23 @@ def known(con: Connection, ids: Sequence[str]) -> dict[str, Any]:
 
 
 def raise_new(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:
-    """Insert escalations that are not there."""
+    """Insert escalations that are not there; one that is over was fulfilled meanwhile."""
     if rows:
-        _INSERT.run(con, *[{**dict.fromkeys(_COLUMNS), **row, "state": "open"} for row in rows])
-        _record(con, ((r["escalation_id"], at, "open", r["elapsed_seconds"], None) for r in rows))
+        filled = [dict.fromkeys(_COLUMNS) | row | _first_state(row) for row in rows]
+        _INSERT.run(con, *[{name: row[name] for name in _COLUMNS} for row in filled])
+        _record(
+            con,
+            (
+                (r["escalation_id"], at, r["state"], r["elapsed_seconds"], r["found"])
+                for r in filled
+            ),
+        )
+
+
+def _first_state(row: dict[str, Any]) -> dict[str, Any]:
+    if row.get("found") == OVER:
+        return {"state": "fulfilled", "closed_at": row["stopped_at"]}
+    return {"state": "open"}
 
 
 def reopen(con: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -174,6 +174,8 @@ suppressions = Table(
 # One row per case, clock, cycle and level that somebody was told of, updated and never repeated.
 # Ids and roles only. state: open, fulfilled (the clock stopped), ended (its cycle ended otherwise,
 # or the case is gone), withdrawn (a person said so). staff_id: who was told; none is the team.
+# found: backlog (its level was reached long before it was first seen), over (its clock had stopped
+# when it was first seen); none is in time.
 escalations = Table(
     "escalations",
     metadata,
@@ -201,6 +203,7 @@ escalations = Table(
     Column("state", String, nullable=False),
     Column("closed_at", DateTime),
     Column("alert_id", String),
+    Column("found", String),
     UniqueConstraint("case_kind", "case_id", "clock", "cycle", "level", name="escalations_case"),
     sqlite_autoincrement=True,
 )
@@ -278,5 +281,6 @@ controls = Table(
     Column("changed_at", DateTime, nullable=False),
 )
 
-# The tables that each version of the schema brought.
+# The tables, and columns of older ones, that each version of the schema brought.
 NEW_TABLES = {2: (escalations, escalation_events, alerts, alert_items)}
+NEW_COLUMNS = {3: (escalations.c.found,)}

@@ -224,3 +224,7 @@ class Data(Closed):
     max_rejected_share: Share = Field(
         description="Largest share of a batch's rows in quarantine before the run stops."
     )
+    few_rejected: int = Field(
+        ge=0,
+        description="So many rows of a file in quarantine stop no run, unless they are all it has.",
+    )

@@ -130,6 +130,13 @@ class Clock(Closed):
 
 
 WARNING = "warning"
+REAL_TIME = ("s", "m", "h", "d", "w")
+
+
+def _not_real(name: str, value: str) -> list[Mistake]:
+    if split_duration(value)[1] in REAL_TIME:
+        return []
+    return [Mistake((name,), value, "must be in real time", REAL_TIME)]
 
 
 class EscalationStep(Closed):
@@ -159,12 +166,10 @@ class EscalationStep(Closed):
 
     @model_validator(mode="after")
     def _real_time(self) -> Self:
-        units = ("s", "m", "h", "d", "w")
         mistakes = []
         if self.id == WARNING:
             mistakes.append(Mistake(("id",), self.id, "is the level before a target is missed"))
-        if self.after and split_duration(self.after)[1] not in units:
-            mistakes.append(Mistake(("after",), self.after, "must be in real time", units))
+        mistakes += _not_real("after", self.after) if self.after else []
         refuse(mistakes)
         return self
 
@@ -188,10 +193,15 @@ class Alerts(Closed):
         None, description="Time from which, each working day, all that is open is told again."
     )
     most_rows: PositiveInt = Field(description="Cases in one message; the rest is counted.")
+    backlog_after: Duration = Field(
+        description="Real time. What reached its level longer ago when it is first seen is "
+        "backlog: counted per owner, not told case by case."
+    )
 
     @model_validator(mode="after")
     def _once(self) -> Self:
-        mistakes = [
+        mistakes = _not_real("backlog_after", self.backlog_after)
+        mistakes += [
             Mistake(("levels", i, "level"), item.level, "stands there twice")
             for i, item in enumerate(self.levels)
             if item.level in [other.level for other in self.levels[:i]]

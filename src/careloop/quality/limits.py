@@ -115,10 +115,11 @@ def _volume(data: Data, previous: dict[str, int]) -> Iterable[Declared]:
 def _rejected(data: Data, delivered: set[str]) -> Iterable[Declared]:
     """One expectation over the batches since the last published run: a run that this stopped
     does not let them through the next day. A corrected file of the same name replaces its
-    predecessor."""
+    predecessor. A typing error in a short file, such as an edited register, stops nothing;
+    a file of which nothing can be used does."""
     if not delivered:
         return
-    share = data.max_rejected_share
+    share, few = data.max_rejected_share, data.few_rejected
     since = "coalesce((select max(as_of) from run.previous_volumes), timestamp '1970-01-01')"
     yield _made(
         "data.max_rejected_share",
@@ -127,12 +128,13 @@ def _rejected(data: Data, delivered: set[str]) -> Iterable[Declared]:
         {
             "unexpected_rows_query": "select entity, file from (select * from {batch} qualify "
             "row_number() over (partition by entity, source, file order by batch_seq desc) = 1) "
-            f"as newest where loaded_at > {since} and rows_rejected > {share} * rows_read"
+            f"as newest where loaded_at > {since} and rows_rejected > {share} * rows_read "
+            f"and (rows_rejected > {few} or rows_rejected = rows_read)"
         },
         "critical",
         {
-            "en": f"at most {share:.0%} of a file's rows are rejected",
-            "zh": f"每个文件被拒绝的行不超过 {share:.0%}",
+            "en": f"at most {share:.0%} of a file's rows are rejected, or {few} but not all",
+            "zh": f"每个文件被拒绝的行不超过 {share:.0%}，或不超过 {few} 行且并非全部",
         },
         {
             "en": "So many bad rows mean a wrong mapping or a damaged file, not a few bad records.",

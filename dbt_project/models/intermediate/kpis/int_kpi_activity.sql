@@ -3,7 +3,7 @@
 {%- set sets = [
     "ordered_in", "reordered_in", "ordered_before_dormant", "ordered_before_lost",
     "interacted_in", "interacted_before_dormant", "community_in", "community_before",
-    "asked_in", "complained_in",
+    "asked_in", "asked_before_dormant", "complained_in",
 ] -%}
 
 with
@@ -82,10 +82,12 @@ interactions as (
 tickets as (
     select
         tickets.customer_id,
+        min({{ local_date("tickets.opened_at") }}) as first_asked_on,
         bit_or(days.in_periods) as asked_in,
+        bit_or(days.before_dormant) as asked_before_dormant,
         bit_or(case when tickets.kind = 'complaint' then days.in_periods end) as complained_in
     from {{ ref("stg_tickets") }} as tickets
-    inner join days on {{ local_date("tickets.opened_at") }} = days.day
+    left join days on {{ local_date("tickets.opened_at") }} = days.day
     where tickets.opened_at < {{ as_of }} and tickets.customer_id is not null
     group by tickets.customer_id
 ),
@@ -103,6 +105,7 @@ final as (
         known.customer_id,
         orders.first_ordered_on,
         interactions.first_interacted_at,
+        tickets.first_asked_on,
         {%- for set in sets %}
         coalesce({{ set }}, 0) as {{ set }},
         {%- endfor %}

@@ -1,6 +1,7 @@
 {{ config(materialized="view") }}
 
 {%- set as_of = as_of_utc() -%}
+{%- set first_interacted_on = local_date("first_interacted_at") -%}
 {%- set dormant_from = days_after(
     "periods.period_start", "-" ~ setting_text("activity.dormant_days")
 ) -%}
@@ -48,9 +49,9 @@ customers as (
         ordered_in as active_in,
         ordered_before_dormant as active_before
         {%- else %}
-        least(first_ordered_on, {{ local_date("first_interacted_at") }}) as first_active_on,
-        ordered_in | interacted_in as active_in,
-        ordered_before_dormant | interacted_before_dormant as active_before
+        least(first_ordered_on, {{ first_interacted_on }}, first_asked_on) as first_active_on,
+        ordered_in | interacted_in | asked_in as active_in,
+        ordered_before_dormant | interacted_before_dormant | asked_before_dormant as active_before
         {%- endif %}
     from {{ ref("int_kpi_activity") }}
 ),
