@@ -31,7 +31,7 @@ up: setup ## Start Prefect here: server, worker, schedules, UI
 test: setup lint ## Run every check but the slow ones
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not slow"
 
-test-slow: setup ## Run the slow checks: kills, days of care, public data sets
+test-slow: setup ## Run the slow checks: kills, flows under Prefect, days of care, public data sets
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
 
 lint: setup ## Check style and structure: Python, imports, SQL

@@ -19,16 +19,18 @@ from typer.testing import CliRunner
 
 from careloop.cli.main import app
 from careloop.cli.run import Steps, refresh_once
-from careloop.program.load import load_program
+from careloop.program.load import load_program, program_names
 from careloop.published import query
 from careloop.quiet_exit import QuietExit
 from careloop.sample import make_sample
-from careloop.settings import Settings, load_settings
+from careloop.settings import PROJECT_ROOT, Settings, load_settings
 from prefect_server import Server, TestStack
 
 os.environ["DO_NOT_TRACK"] = "1"
 ENDING = QuietExit()
 DAYS = ("2026-07-01", "2026-10-01", "2026-11-01")
+# Packs that every run tests: the default, one that counts any activity, one with weeks.
+OFTEN = ("retail_care", "online_crm", "service_desk")
 
 READER = """
 import sys, time, duckdb
@@ -189,6 +191,12 @@ def good_run(server: Server) -> dict[str, Any]:
     """The run of the first refresh on that server: it loads the CRM and publishes."""
     assert server.stack.run_flow("flows.refresh", {"as_of": DAYS[-1]}) == 0
     return server.last_run()
+
+
+def packs_of(often: tuple[str, ...] = OFTEN) -> list[Any]:
+    """Every pack as a parameter; those that not every run tests are slow."""
+    names = program_names(PROJECT_ROOT / "programs")
+    return [pytest.param(n, marks=[] if n in often else pytest.mark.slow) for n in names]
 
 
 def table_text(path: Path) -> dict[str, str]:

@@ -215,6 +215,7 @@ def reference(
     return kept | {(*pair, *state[pair], None, None) for pair in state if pair}
 
 
+@pytest.mark.slow
 def test_alerts_follow_the_rules_over_many_days(company: Company) -> None:
     """Sixty runs with skipped days, each run twice: onset, persistence, closing, re-opening."""
     days, state = Days(company), {}

@@ -20,7 +20,7 @@ from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.transform.prepare import CARRIED
 from careloop.warehouse import Row, rows_of
-from conftest import Company
+from conftest import Company, packs_of
 from jinja_sql import Models
 from memory import fill, open_raw, write_context
 
@@ -288,7 +288,7 @@ def compared(pack: str) -> tuple[Desk, Reference]:
     return Desk(program, raw), Reference(program, raw)
 
 
-@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize("pack", packs_of())
 def test_first_contact_and_repeats_are_those_of_a_plain_reference(pack: str) -> None:
     desk, reference = compared(pack)
     found = {r["ticket_id"]: r for r in desk.rows("from intermediate.int_ticket_outcomes")}

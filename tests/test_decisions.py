@@ -81,9 +81,15 @@ def national_day() -> tuple[Any, datetime]:
 
 
 SCENES = [shanghai, berlin, new_york, national_day]
+OFTEN = (shanghai, new_york)
 
 
-@pytest.fixture(scope="module", params=SCENES, ids=lambda scene: scene.__name__)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(s, id=s.__name__, marks=[] if s in OFTEN else pytest.mark.slow) for s in SCENES
+    ],
+)
 def decided(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Decided:
     scene: Callable = request.param
     program, as_of = scene()

@@ -14,7 +14,7 @@ from careloop.settings import PROJECT_ROOT
 from conftest import DAYS, Company
 from prefect_server import Server
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
 
 def test_a_run_shows_its_models_tests_and_artifacts(server: Server, good_run: dict) -> None:

@@ -16,7 +16,7 @@ from careloop.program.load import load_program, program_names
 from careloop.program.tables import write_program_tables
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
-from conftest import Company
+from conftest import Company, packs_of
 from jinja_sql import Models
 from kpi_reference import (
     BY_CUSTOMER,
@@ -286,13 +286,7 @@ def write_random_ledger(con: duckdb.DuckDBPyConnection, as_of: dt.datetime) -> N
         con.unregister("made")
 
 
-# Enough for every run: the default, one that counts any activity, one with weeks.
-OFTEN = ("retail_care", "online_crm", "service_desk")
-
-
-@pytest.mark.parametrize(
-    "pack", [pytest.param(p, marks=[] if p in OFTEN else pytest.mark.slow) for p in PACKS]
-)
+@pytest.mark.parametrize("pack", packs_of())
 def test_kpis_are_those_of_the_reference_under_every_pack(
     pack: str, world: Models, books: Books
 ) -> None:

@@ -23,6 +23,7 @@ from careloop.settings import PROJECT_ROOT, Settings
 from careloop.transform.care_inputs import write_care_inputs
 from careloop.transform.dbt import DBT_PROJECT, NOT_UNIT_TESTS, invoke
 from careloop.transform.prepare import CARRIED
+from conftest import packs_of
 
 Rows = dict[str, list[dict[str, Any]]]
 PROGRAMS = PROJECT_ROOT / "programs"
@@ -730,10 +731,7 @@ def test_reasons_carry_the_customers_values(built: Company) -> None:
         assert f"({row['days_since_last_order']})" in row["segment_reason"]
 
 
-@pytest.mark.parametrize(
-    "pack",
-    [pytest.param(p, marks=[] if p == "retail_care" else pytest.mark.slow) for p in PACKS],
-)
+@pytest.mark.parametrize("pack", packs_of(("retail_care",)))
 def test_unit_tests_of_pack(built: Company, pack: str) -> None:
     """Runs the dbt unit tests of one pack, with its tables in place."""
     built.use(pack)

@@ -18,7 +18,7 @@ from careloop.published import open_published
 from careloop.settings import PROJECT_ROOT
 from careloop.transform.dbt import DBT_PROJECT
 from careloop.warehouse import rows_of
-from conftest import Company
+from conftest import Company, packs_of
 from jinja_sql import Models
 
 PROGRAMS = PROJECT_ROOT / "programs"
@@ -188,7 +188,7 @@ def random_text(rng: random.Random, words: list[str]) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize("pack", packs_of())
 def test_random_texts_are_recognised_as_by_reading_letter_by_letter(pack: str) -> None:
     rng, program = random.Random(pack), program_of(pack)
     rules = program.pain_points.rules

@@ -20,7 +20,7 @@ from careloop.review import parse_period
 from careloop.settings import PROJECT_ROOT
 from prefect_server import Server
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 PROGRAM = load_program("retail_care")
 QUARTER, MONTH = "2026Q3", "2026-10"
 NOW = "2026-11-01T06:00+08:00"
@@ -121,7 +121,6 @@ def test_missed_critical_kpis_are_told_once(
     assert rows == [("kpi", "alerts", "sent", None)] * len(missed)
 
 
-@pytest.mark.slow
 def test_the_same_again_gives_the_same_and_tells_nobody(
     server: Server, quarterly: dict, listening: Receiver
 ) -> None:
@@ -135,7 +134,6 @@ def test_the_same_again_gives_the_same_and_tells_nobody(
     assert len(listening.bodies) == heard
 
 
-@pytest.mark.slow
 def test_a_month_is_the_short_form_in_the_language_asked_for(
     server: Server, listening: Receiver
 ) -> None:
@@ -150,7 +148,6 @@ def test_a_month_is_the_short_form_in_the_language_asked_for(
     assert "October 2026" in page
 
 
-@pytest.mark.slow
 def test_a_review_comes_without_its_calibration_when_that_fails(
     server: Server, listening: Receiver
 ) -> None:
@@ -174,7 +171,6 @@ def test_marts_that_end_before_the_period_stop_the_run(server: Server, good_run:
     )
 
 
-@pytest.mark.slow
 def test_alerts_that_nobody_takes_fail_the_run_and_go_out_with_the_next(
     server: Server, quarterly: dict, listening: Receiver
 ) -> None:

@@ -160,6 +160,7 @@ def test_names_with_markup_stay_text(ugly: Written, pages: dict[str, Page]) -> N
     assert not any("<" in text for text in data)
 
 
+@pytest.mark.slow
 def test_a_second_process_writes_the_same_bytes(ugly: Written) -> None:
     before = ugly.html.read_bytes()
     ugly.html.unlink()

@@ -38,6 +38,7 @@ def _pack(folder: Path, rules: list[tuple[str, str]], program: list[tuple[str, s
     return target
 
 
+@pytest.mark.slow
 def test_rested_moved_displaced_and_gained_add_up(company: Company, tmp_path: Path) -> None:
     before = table_text(company.settings.published / "marts.duckdb")
     old = load_program(_pack(tmp_path / "old", [], [ANY_AGE]))
