@@ -151,16 +151,17 @@ def test_a_month_is_the_short_form_in_the_language_asked_for(
 def test_a_review_comes_without_its_calibration_when_that_fails(
     server: Server, listening: Receiver
 ) -> None:
-    folder = server.stack.settings.home / "reviews" / "2026Q2"
-    folder.mkdir(parents=True)
-    (folder / "calibration").write_text("in the way of the folder")
+    reviews = server.stack.settings.home / "reviews"
+    earlier = reviews / "2026Q1" / "calibration"
+    earlier.mkdir(parents=True)
+    (earlier / "proposals.json").write_text("damaged")
     run = start(server, period="2026Q2")
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     assert run["state"]["message"].endswith("; there is no calibration, its task says why")
     tasks = server.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     failed = [task["name"] for task in tasks if task["state"]["type"] == "FAILED"]
     assert failed == ["calibration"]
-    assert (folder / "review-zh.html").exists()
+    assert (reviews / "2026Q2" / "review-zh.html").exists()
 
 
 def test_marts_that_end_before_the_period_stop_the_run(server: Server, good_run: dict) -> None:

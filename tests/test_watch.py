@@ -423,13 +423,24 @@ rounds as (
         timestamp '{first}', timestamp '{last}', interval 1 hour
     )) as moment
 ),
-levels as (select * from (values {levels}) as l (level, after_seconds))
-select c.ticket_id, c.clock, c.cycle, l.level, min(r.moment) as raised_at
-from fct_ticket_clocks as c
-cross join levels as l
+levels as (select * from (values {levels}) as l (level, after_seconds)),
+reached as (
+    select c.*, l.level, c.breached_at + to_seconds(l.after_seconds) as reached_at
+    from fct_ticket_clocks as c
+    cross join levels as l
+)
+select c.ticket_id, c.clock, c.cycle, c.level, min(r.moment) as raised_at
+from reached as c
 inner join rounds as r
-    on c.breached_at + to_seconds(l.after_seconds) <= r.moment
-    and coalesce(c.stopped_at > r.moment, true)
+    on c.reached_at <= r.moment
+    and (
+        coalesce(c.stopped_at > r.moment, true)
+        -- Missed and done between two rounds.
+        or (
+            c.state = 'breached'
+            and c.reached_at between timestamp '{first}' and c.stopped_at
+        )
+    )
 where c.ticket_id not in (select ticket_id from fct_tickets where reopened_count > 0)
 group by all
 order by all
