@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -122,7 +122,8 @@ def _standings(
             "select as_of_local, pack, pack_hash from standings.rpt_run"
         ).fetchall()[0]
         if (
-            datetime.combine(period.end_day, time()) <= day < as_of
+            period.end_day <= day.date()
+            and day < as_of
             and (pack, pack_hash) == (program.name, program.hash)
             and needed <= set(con.execute(_COLUMNS, ["standings"]).fetchall())
         ):

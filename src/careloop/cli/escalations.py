@@ -18,7 +18,7 @@ from careloop.escalate.rows import Due, by_owner, due_rows, level_title
 from careloop.escalate.words import say, word, words
 from careloop.ledger.alerts import course
 from careloop.ledger.database import Ledger, has_ledger, open_ledger
-from careloop.ledger.escalations import BACKLOG, STATES, listed, withdraw
+from careloop.ledger.escalations import BACKLOG, STATES, count, listed, withdraw
 from careloop.program.base import language
 from careloop.program.load import load_program
 from careloop.program.model import Program
@@ -64,16 +64,16 @@ def escalations(
     pack = load_program(settings.program)
     with _ledger(settings) as ledger, ledger.read() as con:
         rows = listed(con, None if state == EVERY else state, owner)
-        old = len(listed(con, BACKLOG, owner)) if state == "open" else 0
+        old = count(con, BACKLOG, owner) if state == "open" else 0
     if as_json:
         print_json([dict(row._mapping) for row in rows])
         return
-    if not rows:
-        console().print(f"no escalations ({state})", markup=False)
-    # What all have in common takes no room.
-    keys = LISTED if state == EVERY else LISTED[:-1]
     if rows:
+        # What all have in common takes no room.
+        keys = LISTED if state == EVERY else LISTED[:-1]
         _print(keys, [_line(row, pack)[: len(keys)] for row in rows], pack)
+    else:
+        console().print(f"no escalations ({state})", markup=False)
     if old:
         console().print(f"{old:,} more are the backlog: --state {BACKLOG}", markup=False)
 

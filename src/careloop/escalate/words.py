@@ -22,4 +22,5 @@ def say(key: str, lang: str, **values: object) -> str:
 
 def word(kind: str, value: str | None, lang: str) -> str:
     """How a value of a kind reads; the value itself where there is no word for it."""
-    return {**codes(), **words()}[kind].get(value, {}).get(lang, value) if value else ""
+    known = words().get(kind) or codes()[kind]
+    return known.get(value, {}).get(lang, value) if value else ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal, null, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, literal, null, select, update
 
 from careloop.errors import SettingsError
 from careloop.ledger.database import Ledger, utc
@@ -44,15 +44,22 @@ def open_ones(con: Connection, columns: Sequence[str]) -> list[dict[str, Any]]:
 def listed(con: Connection, state: str | None, owner: str | None) -> list[Any]:
     """Escalations in a state (any if None), by owner, then in the order they were raised. Of the
     open ones either those found in time, or the ``backlog``."""
-    query = select(escalations)
+    query = _wanted(select(escalations), state, owner)
+    return list(con.execute(query.order_by(func.coalesce(E.owner_id, ""), E.seq)))
+
+
+def count(con: Connection, state: str | None, owner: str | None) -> int:
+    """How many ``listed`` would give."""
+    return con.execute(_wanted(select(func.count(E.seq)), state, owner)).scalar_one()
+
+
+def _wanted(query: Select[Any], state: str | None, owner: str | None) -> Select[Any]:
     if state in ("open", BACKLOG):
         is_backlog = func.coalesce(E.found, "") == BACKLOG
         query = query.where(is_open(), is_backlog if state == BACKLOG else ~is_backlog)
     elif state:
         query = query.where(E.state == state)
-    if owner:
-        query = query.where(E.owner_id == owner)
-    return list(con.execute(query.order_by(func.coalesce(E.owner_id, ""), E.seq)))
+    return query.where(E.owner_id == owner) if owner else query
 
 
 def count_open(con: Connection) -> int:
